@@ -1,0 +1,122 @@
+// The codec interface. A codec turns the planes of one segment and one layer
+// group into a frame's sections and back. It is pure: no I/O, no threads, no
+// clock, no globals, and it never crashes on any bytes.
+//
+// Encoders are free to change; the decoder of a published CodecId never does:
+// its output is a function of the frame's and the profile's bytes alone, bit
+// for bit the same in the scalar, SIMD and GPU decoders.
+#ifndef REPRISE_CODEC_CODEC_H_
+#define REPRISE_CODEC_CODEC_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "codec/frame.h"
+#include "codec/model_spec.h"
+
+namespace reprise {
+
+// A plane slice in the caller's memory: one row of slice.channels() elements
+// a token, rows `token_stride_bytes` apart (at least a row's bytes). Elements
+// within a row are contiguous; other layouts are gathered first
+// (client/kv_layout.h).
+struct ConstPlaneRows {
+  const uint8_t* data = nullptr;
+  uint64_t token_stride_bytes = 0;
+};
+struct PlaneRows {
+  uint8_t* data = nullptr;
+  uint64_t token_stride_bytes = 0;
+};
+
+// What a trained codec needs for one model, parsed and ready. Immutable and
+// thread-safe. Each codec defines its own kind.
+class CodecProfile {
+ public:
+  virtual ~CodecProfile() = default;
+  virtual CodecId codec() const = 0;
+  // SHA-256 of the profile's bytes.
+  virtual const ProfileId& id() const = 0;
+};
+
+// Working memory of one encoder or decoder, kept between frames so that
+// nothing is allocated per frame once warm. One thread at a time.
+class CodecScratch {
+ public:
+  // A buffer of at least `bytes` bytes, 64-byte aligned, contents undefined.
+  // Valid until the next call with the same slot. REQUIRES: slot < 8.
+  uint8_t* Get(uint32_t slot, uint64_t bytes);
+
+ private:
+  struct Free {
+    void operator()(uint8_t* p) const;
+  };
+  struct Slot {
+    std::unique_ptr<uint8_t, Free> data;
+    uint64_t bytes = 0;
+  };
+  Slot slots_[8];
+};
+
+struct EncodeRequest {
+  // codec, profile and raw_bytes are filled in by the codec.
+  FrameInfo info;
+  std::span<const PlaneSlice> slices;
+  // Same order as slices.
+  std::span<const ConstPlaneRows> rows;
+  // Null: without a profile (each codec says whether it can).
+  const CodecProfile* profile = nullptr;
+};
+
+struct DecodeRequest {
+  std::span<const PlaneSlice> slices;
+  // Same order as slices. A null `data` skips the plane.
+  std::span<const PlaneRows> rows;
+  // Tokens of the frame to write: [0, token_count), counted from the frame's
+  // first. Rows after it are not touched. At most the frame's token_count.
+  uint32_t token_count = 0;
+  const CodecProfile* profile = nullptr;
+};
+
+// Stateless: one object serves all threads.
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  virtual CodecId id() const = 0;
+  virtual std::string_view name() const = 0;
+  virtual bool needs_profile() const = 0;
+  // True when decoding gives back the very bits that were encoded.
+  virtual bool is_exact() const = 0;
+
+  // kDataLoss or kInvalidArgument for bytes that are no profile of this codec.
+  virtual Result<std::shared_ptr<const CodecProfile>> ParseProfile(
+      ByteView bytes) const = 0;
+
+  // Fills `builder` with one frame; call builder->Finish() for its bytes.
+  // kFailedPrecondition when the profile does not fit the model's shape.
+  virtual Status Encode(const EncodeRequest& request, CodecScratch* scratch,
+                        FrameBuilder* builder) const = 0;
+
+  // Writes the rows of the frame. The frame was parsed by ParseFrame and
+  // checked by CheckFrameAgainstModel, and its info.codec is id().
+  // kDataLoss when its contents are damaged in a way that checksums do not
+  // show (a wrong encoder): rows may then be partly written.
+  // kFailedPrecondition when the profile is not the one the frame names.
+  virtual Status Decode(const FrameView& frame, const DecodeRequest& request,
+                        CodecScratch* scratch) const = 0;
+};
+
+// The codec of an id, or of a name ("raw", "exact"); null when it is not
+// built. The registry feeds tests, fuzzing and benchmarks too. Thread-safe.
+const Codec* FindCodec(CodecId id);
+const Codec* FindCodec(std::string_view name);
+std::span<const Codec* const> AllCodecs();
+
+}  // namespace reprise
+
+#endif  // REPRISE_CODEC_CODEC_H_
