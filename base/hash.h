@@ -57,9 +57,6 @@ using ModelId = DigestId<struct ModelTag>;
 using ProfileId = DigestId<struct ProfileTag>;
 using SegmentId = DigestId<struct SegmentTag>;
 using CommitId = DigestId<struct CommitTag>;
-// Names one rendition of one segment: 16 bytes of the digest of its contents
-// are not enough against malice, so it keeps all 32 as well.
-using RenditionId = DigestId<struct RenditionTag>;
 
 // A digest is uniform already: its first bytes serve as a hash.
 struct DigestHash {

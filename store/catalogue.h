@@ -1,0 +1,274 @@
+// The catalogue: conversation state as git keeps source. Segments, tails and
+// commits are immutable and named by content; renditions are replaced by
+// guarded swaps; a session is a name with a head commit. Built on an Engine
+// and nothing else: any number of catalogues (daemons) may work on one store.
+//
+// A save is PutFrames, Publish, Commit, in this order. Nothing is visible
+// before it is published, a session never points at what is not there, and a
+// crash leaves objects that nobody refers to, which the collector sweeps.
+//
+// Every method is thread-safe and blocks on the engine. Bytes of a damaged
+// record answer kDataLoss; nothing here decodes a frame.
+#ifndef REPRISE_STORE_CATALOGUE_H_
+#define REPRISE_STORE_CATALOGUE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "codec/model_spec.h"
+#include "codec/segment.h"
+#include "store/engine.h"
+#include "store/records.h"
+
+namespace reprise {
+
+struct CatalogueOptions {
+  // Commits are acknowledged at this level unless the request names one.
+  Durability durability = Durability::kSynced;
+  // No commit swings a head later than this after it was begun; the collector
+  // waits longer.
+  int64_t max_commit_ms = 60'000;
+  uint32_t kept_commits = kKeptCommits;
+};
+
+// A frame to store. The frame's header is checked against the model; its
+// checksums must hold.
+struct FramePut {
+  RenditionId rendition;
+  Tier tier = Tier::kExact;
+  ByteView frame;
+};
+
+struct PublishItem {
+  SegmentRecord segment;  // a tail when it has fewer than 64 tokens
+  Rendition rendition;    // every frame stored before
+};
+
+struct PublishOutcome {
+  enum class Kind : uint8_t {
+    kPublished = 1,
+    kKept = 2,           // what is stored is as good or better
+    kMissingFrames = 3,  // put them again; see missing
+  };
+  Kind kind = Kind::kPublished;
+  std::vector<uint32_t> missing;  // positions in rendition.frames
+};
+
+// What is stored of one segment: the answer of Match.
+struct MatchedSegment {
+  Tier tier = Tier::kExact;  // of the best rendition
+  Tier basis = Tier::kExact;
+  uint64_t stored_bytes = 0;  // of its frames
+};
+
+struct MatchRequest {
+  ModelId model;
+  std::span<const SegmentId> segments;  // a chain from the model's root on
+  Tier lowest = Tier::kExact;
+  // Tokens after the last segment, to look for a stored tail; may be empty.
+  std::span<const TokenId> tail_tokens;
+};
+
+struct MatchResult {
+  // The longest stored prefix: segments[0 .. matched.size()).
+  std::vector<MatchedSegment> matched;
+  // How many of tail_tokens a stored tail covers (the whole tail or none).
+  uint32_t tail_tokens = 0;
+  std::optional<MatchedSegment> tail;
+  uint64_t bytes_to_move = 0;
+};
+
+// A compare-and-swap on a session's head.
+struct CommitRequest {
+  std::string_view session;
+  // Zero: the session must not exist yet.
+  uint64_t expected_incarnation = 0;
+  uint64_t expected_version = 0;
+  ByteView commit;  // its bytes, fixed once by the client
+  Durability durability = Durability::kSynced;
+  // For a new session only.
+  std::vector<std::pair<std::string, std::string>> labels;
+  bool private_domain = false;
+};
+
+struct CommitOutcome {
+  CommitId commit;
+  uint64_t incarnation = 0;
+  uint64_t version = 0;
+  // Not empty: nothing was swung; these segments or tails have no rendition
+  // or are gone. Put and publish them again.
+  std::vector<SegmentId> missing;
+  // The commit was the head or an ancestor already.
+  bool repeated = false;
+};
+
+struct SessionInfo {
+  std::string name;
+  SessionRecord record;
+  int64_t last_use_ms = 0;
+};
+
+// What is read for one segment of a fetch.
+struct FetchSegment {
+  SegmentId id;
+  SegmentRecord segment;
+  // Tier kTokens when no rendition is good enough or its record is damaged:
+  // these tokens must be recomputed.
+  Rendition rendition;
+  // Tokens of the segment that are part of the state (fewer after a cut).
+  uint32_t token_count = 0;
+};
+
+struct FetchPlan {
+  uint64_t lease = 0;
+  int64_t lease_expires_wall_ms = 0;
+  ModelId model;
+  DomainId domain;
+  CommitId commit;  // zero when fetched by segment ids
+  uint64_t incarnation = 0;
+  uint64_t version = 0;
+  std::vector<FetchSegment> segments;  // a tail is the last one
+  std::vector<TokenId> pending;
+};
+
+struct FetchRequest {
+  // One of: a session's head, a commit of the session, or a chain of ids.
+  std::string_view session;
+  CommitId commit;
+  std::span<const SegmentId> segments;
+  SegmentId tail;  // with `segments`: the TailId after them; zero: none
+  ModelId model;   // checked against what is stored; zero: not checked
+  uint64_t first_token = 0;
+  uint64_t end_token = UINT64_MAX;
+  Tier lowest = Tier::kExact;
+  int64_t lease_ms = 60'000;
+};
+
+class Catalogue {
+ public:
+  // Reads or makes the store's meta record. Neither engine nor clock is
+  // owned; both must outlive the catalogue.
+  // kFailedPrecondition when the store's format version is another.
+  static Result<std::unique_ptr<Catalogue>> Open(
+      Engine* engine, const Clock* clock, const CatalogueOptions& options);
+  virtual ~Catalogue() = default;
+
+  // --- Models and profiles: idempotent, content-addressed. ---
+  virtual Result<ModelId> PutModel(const DomainId& domain,
+                                   ByteView spec_bytes) = 0;
+  virtual Result<PinnedBytes> GetModel(const DomainId& domain,
+                                       const ModelId& model) = 0;
+  virtual Result<ProfileId> PutProfile(const DomainId& domain,
+                                       const ModelId& model, CodecId codec,
+                                       ByteView profile) = 0;
+  virtual Result<PinnedBytes> GetProfile(const DomainId& domain,
+                                         const ProfileId& profile) = 0;
+  // The profile last put for this model and codec; kNotFound.
+  virtual Result<ProfileId> FindProfile(const DomainId& domain,
+                                        const ModelId& model,
+                                        CodecId codec) = 0;
+
+  // --- Saving. ---
+  // Unsynced; the commit that refers to them syncs. All or nothing.
+  virtual Status PutFrames(const DomainId& domain,
+                           std::span<const FramePut> frames) = 0;
+  // Recomputes every id, checks that the frames cover each (layer, plane,
+  // head) of the model exactly once in every stage, and swaps the rendition
+  // in unless a better one is there (by tier; within a tier by basis).
+  // (*out)[i] answers items[i]. kInvalidArgument names the item and check.
+  virtual Status Publish(const DomainId& domain,
+                         std::span<const PublishItem> items,
+                         std::vector<PublishOutcome>* out) = 0;
+  // kFailedPrecondition when the head moved (both versions in the message)
+  // or the session is of another model; kDeadlineExceeded when it took longer
+  // than max_commit_ms.
+  virtual Result<CommitOutcome> Commit(const DomainId& tenant,
+                                       const CommitRequest& request) = 0;
+
+  // --- Finding and reading. ---
+  virtual Result<MatchResult> Match(const DomainId& domain,
+                                    const MatchRequest& request) = 0;
+  // Resolves once, under a lease: what the plan names stays readable until
+  // the lease ends.
+  virtual Result<FetchPlan> PlanFetch(const DomainId& tenant,
+                                      const FetchRequest& request) = 0;
+  virtual Result<PinnedBytes> GetFrame(const DomainId& domain,
+                                       const SegmentId& segment,
+                                       const FrameRef& frame) = 0;
+  // GetFrame for many of one segment, in one batch. Sizes and whole-frame
+  // checksums are verified: kDataLoss for a frame that fails.
+  virtual void GetFrames(const DomainId& domain, const SegmentId& segment,
+                         std::span<const FrameRef> frames,
+                         std::vector<Result<PinnedBytes>>* out) = 0;
+
+  // --- Sessions. ---
+  virtual Result<SessionInfo> GetSession(const DomainId& tenant,
+                                         std::string_view name) = 0;
+  virtual Result<std::vector<SessionInfo>> ListSessions(const DomainId& tenant,
+                                                        std::string_view prefix,
+                                                        std::string_view cursor,
+                                                        uint32_t limit) = 0;
+  virtual Result<CommitRecord> GetCommit(const DomainId& domain,
+                                         const CommitId& commit) = 0;
+  // A new session `to` on the head, or on a named commit, of `from`.
+  virtual Result<CommitOutcome> Fork(const DomainId& tenant,
+                                     std::string_view from,
+                                     const CommitId& commit,
+                                     std::string_view to) = 0;
+  struct RewindTarget {
+    CommitId commit;  // an ancestor; zero: by token count
+    uint64_t token_count = 0;
+    // Pending tokens of the new commit, when by token count.
+    std::vector<TokenId> pending;
+  };
+  // kFailedPrecondition when the version moved; kNotFound when the commit is
+  // no ancestor of the head.
+  virtual Result<CommitOutcome> Rewind(const DomainId& tenant,
+                                       std::string_view name,
+                                       uint64_t expected_incarnation,
+                                       uint64_t expected_version,
+                                       const RewindTarget& target) = 0;
+  virtual Status RemoveSession(const DomainId& tenant,
+                               std::string_view name) = 0;
+  // Batched in memory, written by Flush and every few seconds.
+  virtual void MarkUsed(const DomainId& tenant, std::string_view name) = 0;
+  virtual Status Flush() = 0;
+
+  // --- Leases. ---
+  // Over the best renditions of a matched prefix.
+  virtual Result<uint64_t> Lease(const DomainId& domain,
+                                 std::span<const SegmentId> segments,
+                                 int64_t lease_ms) = 0;
+  virtual Status RenewLease(uint64_t lease, int64_t lease_ms) = 0;
+  virtual Status ReleaseLease(uint64_t lease) = 0;
+
+  // --- Figures. ---
+  struct SessionSize {
+    uint64_t tokens = 0;
+    uint64_t raw_bytes = 0;  // of the state, as cached by the engine
+    uint64_t values = 0;     // for ratios at 16 bits a value
+    uint64_t frame_bytes = 0;
+    uint64_t record_bytes = 0;   // segments, renditions, tail, commit, head
+    uint64_t profile_bytes = 0;  // shared by all sessions of the model
+    uint64_t segments_by_tier[6] = {};
+  };
+  // Every stored byte of one session's head.
+  virtual Result<SessionSize> MeasureSession(const DomainId& tenant,
+                                             std::string_view name) = 0;
+
+  virtual Engine* engine() = 0;
+  virtual const Clock* clock() = 0;
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_STORE_CATALOGUE_H_

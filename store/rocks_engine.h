@@ -1,0 +1,42 @@
+// The embedded engine: RocksDB in one directory. This header and its source
+// are the only home of RocksDB.
+#ifndef REPRISE_STORE_ROCKS_ENGINE_H_
+#define REPRISE_STORE_ROCKS_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "store/engine.h"
+
+namespace rocksdb {
+class Env;
+}
+
+namespace reprise {
+
+struct RocksOptions {
+  std::string directory;
+  bool create_if_missing = true;
+  // For reading beside nothing else: fsck, export of a backup.
+  bool read_only = false;
+  // Go on although records in the middle of the log are damaged: what comes
+  // after the damage is lost (`reprise fsck --accept-loss`).
+  bool accept_log_loss = false;
+  uint64_t block_cache_bytes = 256ull << 20;
+  uint64_t memtable_bytes = 256ull << 20;  // all column families together
+  uint64_t max_log_bytes = 1ull << 30;
+  uint32_t background_threads = 2;
+  // Tests put a faulty one in. Not owned; null: the machine's.
+  rocksdb::Env* env = nullptr;
+};
+
+// kFailedPrecondition when another process holds the directory (who holds it
+// is in the message) or its format is another; kDataLoss when the log is
+// damaged in its middle, with what would be lost; kNotFound when there is no
+// store and create_if_missing is off.
+Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksOptions& options);
+
+}  // namespace reprise
+
+#endif  // REPRISE_STORE_ROCKS_ENGINE_H_
