@@ -1,7 +1,7 @@
 // The records of the catalogue and their bytes. Format: docs/format/
 // records.md. Every Decode answers kDataLoss, with the check and both
 // numbers, for bytes that are not exactly one record; every record ends in a
-// checksum.
+// checksum. Commits have a page of their own: codec/commit.h.
 #ifndef REPRISE_STORE_RECORDS_H_
 #define REPRISE_STORE_RECORDS_H_
 
@@ -15,23 +15,13 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "codec/commit.h"
 #include "codec/frame.h"
 #include "codec/segment.h"
+#include "codec/tier.h"
 #include "store/engine.h"
 
 namespace reprise {
-
-// What quality a rendition has, best first: a lower value is better.
-enum class Tier : uint8_t {
-  kExact = 1,
-  kNear = 2,
-  kCoarse = 3,
-  kArchive = 4,
-  kTokens = 5,  // no frames at all
-};
-std::string_view TierName(Tier tier);
-Result<Tier> TierFromName(std::string_view name);
-inline Tier WorseOf(Tier a, Tier b) { return a > b ? a : b; }
 
 // Which objects may be shared: a tenant's, or one session's and its forks'.
 struct DomainId {
@@ -40,18 +30,6 @@ struct DomainId {
 };
 // The first 16 bytes of SHA-256("reprise/domain/1", tenant).
 DomainId TenantDomain(std::string_view tenant);
-
-// Chosen at random by who saves, the same for all ranks of one save; makes
-// the frames of two writers of one segment distinct.
-struct RenditionId {
-  std::array<uint8_t, 16> bytes{};
-  auto operator<=>(const RenditionId&) const = default;
-};
-
-// Where a frame stands in its rendition; a function of its header, so that
-// ranks that save side by side never collide:
-// stage << 24 | index of its layer group << 12 | first head.
-uint32_t FrameIndex(uint8_t stage, uint32_t group_index, uint16_t head_first);
 
 // Immutable: a segment's or a tail's tokens. Object kSegment or kTail.
 struct SegmentRecord {
@@ -109,29 +87,6 @@ struct RenditionSet {
 };
 Bytes EncodeRenditionSet(const RenditionSet& set);
 Result<RenditionSet> DecodeRenditionSet(ByteView bytes);
-
-// How a commit ends after its whole segments.
-enum class CommitEnd : uint8_t {
-  kNothing = 0,
-  kTail = 1,  // 1 to 63 tokens of a TailId
-  kCut = 2,   // only the first k tokens of the last segment listed
-};
-
-// Immutable. The client fixes its bytes once, so that sending it again after
-// a lost answer is harmless. Object kCommit.
-struct CommitRecord {
-  CommitId parent;  // zero: the first
-  ModelId model;
-  uint64_t token_count = 0;  // with KV; pending ones not counted
-  std::vector<SegmentId> segments;
-  CommitEnd end = CommitEnd::kNothing;
-  SegmentId tail;                // TailId when end is kTail, else zero
-  std::vector<TokenId> pending;  // known, but their KV is not computed
-  int64_t time_ms = 0;
-};
-Bytes EncodeCommit(const CommitRecord& record);
-Result<CommitRecord> DecodeCommit(ByteView bytes);
-CommitId CommitIdOf(ByteView bytes);
 
 // The only mutable object. Head record kSession.
 struct SessionRecord {
