@@ -1,0 +1,315 @@
+// Reprise for an inference worker: the whole public interface.
+//
+//   auto client  = Client::Connect({.endpoint = "127.0.0.1:7077"});
+//   auto model   = (*client)->RegisterModel(spec);
+//   auto match   = (*client)->Match(*model, tokens, {});
+//   auto saved   = (*client)->Save("chat-42", {.model = *model,
+//                                              .tokens = tokens,
+//                                              .kv = view});
+//   auto resumed = (*client)->Restore("chat-42", {.model = *model,
+//                                                 .make_sink = ...});
+//
+// The library never aborts and never throws across this border. Its memory is
+// bounded by ClientOptions, every call by a deadline. When the daemon is away,
+// slow or answers garbage, calls answer kUnavailable, kDeadlineExceeded or
+// kDataLoss within that deadline, and the worker recomputes. Connections are
+// made again by themselves, with back-off.
+//
+// A Client is thread-safe: any number of saves and restores at once. KV bytes
+// are encoded and decoded here, on a small pool of threads; the daemon stores
+// and streams what it is given. Stored token ids are compared with the
+// caller's before anything is decoded.
+#ifndef REPRISE_CLIENT_CLIENT_H_
+#define REPRISE_CLIENT_CLIENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "client/kv_layout.h"
+#include "codec/frame.h"
+#include "codec/model_spec.h"
+#include "codec/segment.h"
+#include "codec/tier.h"
+
+namespace reprise {
+
+struct ClientOptions {
+  // "127.0.0.1:7077", "[::1]:7077" or "unix:/run/reprise.sock".
+  std::string endpoint;
+  std::string token;                    // empty: none
+  std::string name = "reprise-client";  // shown in the daemon's log
+  int64_t connect_timeout_ms = 2'000;
+  int64_t request_timeout_ms = 10'000;    // without bodies
+  int64_t transfer_timeout_ms = 120'000;  // of a whole Save or Restore
+  uint32_t codec_threads = 1;
+  // Encoded frames on their way, of all calls together.
+  uint64_t max_buffer_bytes = 64ull << 20;
+  // Saves waiting for a thread; one more answers kResourceExhausted at once.
+  uint32_t max_queued_saves = 16;
+  // Names this worker in the renditions that it writes; 0: drawn at random.
+  uint64_t writer = 0;
+};
+
+// A model known to the daemon. Immutable, cheap to copy, outlives the client.
+class RegisteredModel;
+using Model = std::shared_ptr<const RegisteredModel>;
+const ModelSpec& SpecOf(const Model& model);
+const ModelId& IdOf(const Model& model);
+
+// Tokens [first_token, end_token) of one quality.
+struct TierRange {
+  uint64_t first_token = 0;
+  uint64_t end_token = 0;
+  Tier tier = Tier::kExact;
+  Tier basis = Tier::kExact;
+  bool operator==(const TierRange&) const = default;
+};
+
+struct MatchOptions {
+  Tier lowest = Tier::kExact;
+  // Keep what matched readable for so long: 0, or at most ten minutes.
+  int64_t lease_ms = 0;
+};
+
+// How much of a prompt is stored.
+struct MatchResultInfo {
+  uint64_t tokens = 0;  // of the longest stored prefix
+  std::vector<TierRange> ranges;
+  uint64_t bytes_to_move = 0;
+  double expected_ms = 0;  // 0: not known yet
+  // Plain bytes that any process can hand to RestoreRequest::match while the
+  // lease lasts. Empty when no lease was asked for.
+  Bytes ticket;
+};
+
+struct SessionVersion {
+  uint64_t incarnation = 0;  // 0: the session does not exist
+  uint64_t version = 0;
+  CommitId head;
+  bool operator==(const SessionVersion&) const = default;
+};
+
+struct SaveRequest {
+  Model model;
+  // All tokens of the state whose KV exists, from position 0 on.
+  std::span<const TokenId> tokens;
+  // Tokens after them, chosen but not computed yet (the next one to decode):
+  // at most 64.
+  std::span<const TokenId> pending;
+  // KV of at least the tokens from SavePlan::first_token on. May be empty
+  // memory when nothing is needed.
+  KvView kv;
+  // Quality of what the KV was computed from; empty: exact. As Restore
+  // returned it.
+  std::vector<TierRange> basis;
+  std::string codec = "exact";  // "raw", ...
+  // Where the head must stand. Null: wherever it is, as long as what it holds
+  // is a prefix of `tokens`.
+  const SessionVersion* expected = nullptr;
+  // Answer when the daemon has it in its log, or when it is on the disk.
+  bool synced = true;
+  std::vector<std::pair<std::string, std::string>> labels;  // when new
+};
+
+// What a save would have to send.
+struct SavePlan {
+  // KV is needed from here on; a multiple of 64, or tokens.size() when all is
+  // stored.
+  uint64_t first_token = 0;
+  uint64_t stored_tokens = 0;  // found under these tokens already
+  SessionVersion head;
+};
+
+struct SaveResult {
+  SessionVersion version;
+  uint64_t tokens = 0;
+  uint64_t new_segments = 0;
+  uint64_t tail_tokens = 0;
+  uint64_t raw_bytes = 0;    // of the KV that was encoded
+  uint64_t frame_bytes = 0;  // sent as frames
+  uint64_t wire_bytes = 0;   // sent in all
+  double encode_ms = 0;      // summed over threads
+  double total_ms = 0;
+};
+
+// A save under way. Thread-safe.
+class SaveTicket {
+ public:
+  virtual ~SaveTicket() = default;  // cancels and waits
+  // Until the view may be reused.
+  virtual Status WaitCaptured() = 0;
+  // Until it is acknowledged.
+  virtual Result<SaveResult> Wait() = 0;
+  // After it returns, nothing touches the view. The outcome may be either.
+  virtual void Cancel() = 0;
+};
+
+// What is about to be restored: known before a byte is decoded.
+struct RestoreInfo {
+  SessionVersion version;
+  uint64_t first_token = 0;
+  std::vector<TokenId> tokens;  // from first_token on, those with KV
+  std::vector<TokenId> pending;
+  std::vector<TierRange> ranges;
+  uint64_t bytes_to_move = 0;
+};
+
+struct RestoreRequest {
+  Model model;
+  // The commit of the session to restore; zero: the head.
+  CommitId commit;
+  // Instead of a session: what Match found for `tokens`.
+  ByteView match;
+  // Compared with the stored ids: they must begin alike (the shorter one
+  // decides). Needed with `match`; else may be empty.
+  std::span<const TokenId> tokens;
+  uint64_t first_token = 0;  // a multiple of 64
+  uint64_t end_token = UINT64_MAX;
+  Tier lowest = Tier::kExact;
+  bool token_major = false;  // else layer 0 arrives first
+  // Called once, on a thread of the client, as soon as the manifest is here.
+  // The memory must hold info.tokens from info.first_token on and live until
+  // the restore is over.
+  std::function<Result<KvSink>(const RestoreInfo& info)> make_sink;
+  // Called on a thread of the client when all of a layer is in place. May be
+  // null. Must not block.
+  std::function<void(uint32_t layer)> on_layer;
+};
+
+struct RestoreResult {
+  RestoreInfo info;
+  // Tokens [info.first_token, valid_end) are in the sink, in all layers.
+  // Recompute from valid_end on.
+  uint64_t valid_end = 0;
+  uint64_t raw_bytes = 0;
+  uint64_t wire_bytes = 0;
+  double decode_ms = 0;  // summed over threads
+  double total_ms = 0;
+};
+
+class RestoreTicket {
+ public:
+  virtual ~RestoreTicket() = default;  // cancels and waits
+  virtual Status WaitLayer(uint32_t layer) = 0;
+  virtual Result<RestoreResult> Wait() = 0;
+  // After it returns, nothing touches the sink.
+  virtual void Cancel() = 0;
+};
+
+struct SessionSummary {
+  std::string name;
+  ModelId model;
+  SessionVersion version;
+  uint64_t tokens = 0;
+  int64_t created_ms = 0;
+  int64_t changed_ms = 0;
+  int64_t last_use_ms = 0;
+  std::vector<std::pair<std::string, std::string>> labels;
+};
+
+struct CommitSummary {
+  CommitId commit;
+  CommitId parent;
+  uint64_t tokens = 0;
+  uint64_t pending = 0;
+  int64_t time_ms = 0;
+};
+
+struct SessionDetails {
+  SessionSummary summary;
+  std::vector<CommitSummary> history;  // head first
+  // Every stored byte of the head's state.
+  uint64_t raw_bytes = 0;
+  uint64_t values = 0;
+  uint64_t frame_bytes = 0;
+  uint64_t record_bytes = 0;
+  uint64_t profile_bytes = 0;  // shared by all sessions of the model
+  std::vector<std::pair<Tier, uint64_t>> segments_by_tier;
+};
+
+class Client {
+ public:
+  // Connects and says hello. kUnavailable, kDeadlineExceeded.
+  static Result<std::unique_ptr<Client>> Connect(const ClientOptions& options);
+  virtual ~Client() = default;
+
+  // Idempotent. Also learns which profiles the daemon has for the model.
+  virtual Result<Model> RegisterModel(const ModelSpec& spec) = 0;
+  // kNotFound.
+  virtual Result<ModelSpec> GetModelSpec(const ModelId& model) = 0;
+  virtual Result<ProfileId> PutProfile(const Model& model, CodecId codec,
+                                       ByteView profile) = 0;
+  virtual Result<Bytes> GetProfile(const ProfileId& profile) = 0;
+
+  virtual Result<MatchResultInfo> Match(const Model& model,
+                                        std::span<const TokenId> tokens,
+                                        const MatchOptions& options) = 0;
+
+  // What Save would need of these tokens' KV, for engines to which reading
+  // their cache costs something. kFailedPrecondition as for Save.
+  virtual Result<SavePlan> PlanSave(std::string_view session,
+                                    const Model& model,
+                                    std::span<const TokenId> tokens) = 0;
+  // Appends to the session, or makes it. Only what is new travels.
+  // kFailedPrecondition when the head moved, when what the session holds is no
+  // prefix of `tokens` (with the first token that differs), when it is of
+  // another model (with the field that differs), or when the view lacks tokens
+  // that are needed (with both numbers).
+  virtual Result<SaveResult> Save(std::string_view session,
+                                  const SaveRequest& request) = 0;
+  // Spans and view must live until WaitCaptured.
+  virtual Result<std::unique_ptr<SaveTicket>> SaveAsync(
+      std::string_view session, const SaveRequest& request) = 0;
+
+  // kNotFound: no such session. kFailedPrecondition: another model (with the
+  // field), other tokens (with the position), a sink that does not fit (with
+  // both numbers). Lost frames are no error: see RestoreResult::valid_end.
+  virtual Result<RestoreResult> Restore(std::string_view session,
+                                        const RestoreRequest& request) = 0;
+  virtual Result<std::unique_ptr<RestoreTicket>> RestoreAsync(
+      std::string_view session, const RestoreRequest& request) = 0;
+
+  virtual Result<SessionVersion> Fork(std::string_view from,
+                                      const CommitId& commit,
+                                      std::string_view to) = 0;
+  // To an earlier commit of the session's history.
+  virtual Result<SessionVersion> Rewind(std::string_view session,
+                                        const CommitId& commit) = 0;
+  // To the first `tokens` tokens; `pending` is what follows them.
+  virtual Result<SessionVersion> RewindToToken(
+      std::string_view session, uint64_t tokens,
+      std::span<const TokenId> pending) = 0;
+  virtual Status Remove(std::string_view session) = 0;
+  virtual Result<std::vector<SessionSummary>> List(std::string_view prefix,
+                                                   std::string_view cursor,
+                                                   uint32_t limit) = 0;
+  virtual Result<SessionDetails> Describe(std::string_view session) = 0;
+
+  // Named figures of the daemon, as JSON.
+  virtual Result<std::string> Stats() = 0;
+  // A check of the whole store, or a collection, run by the daemon; the
+  // report as JSON. `progress` may be null.
+  virtual Result<std::string> RunFsck(
+      bool read_frames,
+      const std::function<void(uint64_t, uint64_t)>& progress) = 0;
+  virtual Result<std::string> RunCollection() = 0;
+
+  // Bytes that this client has sent and received since it was made.
+  struct Traffic {
+    uint64_t sent_bytes = 0;
+    uint64_t received_bytes = 0;
+  };
+  virtual Traffic traffic() const = 0;
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_CLIENT_CLIENT_H_
