@@ -47,12 +47,14 @@ _NO_LIBRARY = """
 cc_library(name = "llama", target_compatible_with = [":fetched"])
 """
 
+# For `deps`: the file is then at external/llama/smollm2.gguf in the test's
+# working directory. (A filegroup can't be incompatible.)
 _MODEL_FILE = """
-filegroup(name = "smollm2", srcs = ["smollm2.gguf"])
+cc_library(name = "smollm2", data = ["smollm2.gguf"])
 """
 
 _NO_MODEL_FILE = """
-filegroup(name = "smollm2", target_compatible_with = [":fetched"])
+cc_library(name = "smollm2", target_compatible_with = [":fetched"])
 """
 
 def _cache(ctx):
