@@ -124,7 +124,9 @@ class [[nodiscard]] Result {
 #define REPRISE_CONCAT_INNER(a, b) a##b
 #define REPRISE_CONCAT(a, b) REPRISE_CONCAT_INNER(a, b)
 
-// REPRISE_ASSIGN_OR_RETURN(auto frame, ParseFrame(bytes));
+// Gives the value to `lhs`, or leaves the function with the status:
+//
+//   REPRISE_ASSIGN_OR_RETURN(auto frame, ParseFrame(bytes));
 #define REPRISE_ASSIGN_OR_RETURN(lhs, expression)                          \
   REPRISE_ASSIGN_OR_RETURN_IMPL(REPRISE_CONCAT(reprise_result_, __LINE__), \
                                 lhs, expression)
