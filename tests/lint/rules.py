@@ -25,7 +25,7 @@ HOMES = [
     Home("spdlog", r"(spdlog|fmt)/", r"base/log\.(h|cc)$"),
     Home("OpenSSL", r"openssl/", r"base/hash\.cc$|api/tls"),
     Home("xxHash", r"(xxhash|xxh3)\.h$", r"base/hash\.cc$"),
-    Home("CLI11", r"CLI/", r"tools/"),
+    Home("CLI11", r"CLI/", r"tools/|bench/"),
     Home("nlohmann-json", r"nlohmann/", r"tools/|bench/|api/admin|tests/"),
     Home("Highway", r"hwy/", r"codec/[^/]*_simd(-inl)?\.(cc|h)$"),
     Home("llama.cpp", r"(llama|ggml|gguf)[^/]*\.h$",
@@ -44,7 +44,8 @@ SYSTEM = re.compile(
     r"[a-z_]+$"
     r"|(sys|netinet|arpa|linux|net)/[a-z_]+\.h$"
     r"|(unistd|fcntl|pthread|poll|dirent|sched|dlfcn|execinfo|getopt|netdb"
-    r"|termios|immintrin|x86intrin|cpuid|arm_neon|endian|malloc)\.h$")
+    r"|signal|spawn|ftw|glob|pwd|grp|time|termios|immintrin|x86intrin|cpuid"
+    r"|arm_neon|endian|malloc)\.h$")
 
 # The frame's headers: all of codec/ that those who never decode may see.
 FRAME = (r"codec/(codec_id|commit|frame\w*|message|model_spec\w*|plane"
