@@ -29,7 +29,7 @@ HOMES = [
     Home("nlohmann-json", r"nlohmann/", r"tools/|bench/|api/admin|tests/"),
     Home("Highway", r"hwy/", r"codec/[^/]*_simd(-inl)?\.(cc|h)$"),
     Home("llama.cpp", r"(llama|ggml|gguf)[^/]*\.h$",
-         r"client/llama/|tools/|tests/(client/llama|tools)/"),
+         r"client/llama/|tools/|tests/(client_llama|tools)/"),
     Home("Prometheus", r"prometheus/", r"api/admin|tools/"),
     Home("CUDA", r"cuda|cub/|cooperative_groups|nv/",
          r"gpu/|tests/gpu/|bench/"),
