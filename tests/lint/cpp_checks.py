@@ -223,7 +223,9 @@ _DEAD = [re.compile(p) for p in (
     r"(break|continue);$",
     r"[\w:]+(\.|->|::)?[\w:]*\(.*\);$",
     r"[\w:.\[\]>-]+ (=|\+=|-=|\|=) [^.]*;$",
-    r"(const |static |constexpr |auto )*[\w:<>,*&]+[ *&]+\w+( = .*|\(.*\))?;$",
+    r"(const |static |constexpr |auto )*[\w:<>,*&]+[ *&]+\w+( = .*|\(.*\));$",
+    r"(const |static )*(int|bool|char|float|double|size_t|u?int\d+_t|std::\S+)"
+    r"[ *&]+\w+;$",
 )]
 
 
