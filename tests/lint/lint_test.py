@@ -203,6 +203,7 @@ GOOD = {
         {"base/a.cc": "// a list:\n// - first (of two);\n// if it is so\n"},
         {"base/a.cc": "// Effect: the head moves to {commit}\n"},
         {"base/a.cc": "// Default: false;\n// and so on;\n"},
+        {"base/a.cc": "// REQUIRES: F(a).ok(); b == G(c);\n// x ascends\n"},
     ],
 }
 
