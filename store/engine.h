@@ -55,9 +55,14 @@ inline constexpr ObjectSpace kAllObjectSpaces[] = {
 // "segment", "frame-exact", ...
 std::string_view ObjectSpaceName(ObjectSpace space);
 
+// A key is any bytes, 1 to kMaxKeyBytes of them. A call with another key, or
+// with more value bytes than kMaxPutBytes, answers kInvalidArgument.
+inline constexpr size_t kMaxKeyBytes = 300;
+inline constexpr uint64_t kMaxPutBytes = 1ull << 30;  // of one call
+
 struct ObjectRef {
   ObjectSpace space;
-  std::string_view key;  // any bytes, at most 255
+  std::string_view key;
 };
 
 struct ObjectPut {
@@ -93,14 +98,17 @@ class ObjectStore {
   virtual ~ObjectStore() = default;
 
   // Stores every object whose key is absent, all or nothing; a present key
-  // keeps its value. Either way the object is touched at `epoch`.
+  // keeps its value (of a key named twice, the first one's). Either way the
+  // object is touched at `epoch`. With kSynced the objects are synced when
+  // this returns, those that were present already too.
   // kResourceExhausted when full; kUnavailable once a sync has failed.
   virtual Status Put(std::span<const ObjectPut> objects, Epoch epoch,
                      Durability durability) = 0;
 
   // kNotFound; kDataLoss when the engine's own checks fail.
   virtual Result<PinnedBytes> Get(const ObjectRef& object) = 0;
-  // Bytes [offset, offset + length), cut at the object's end.
+  // Bytes [offset, offset + length), cut at the object's end; none when
+  // `offset` lies beyond it.
   virtual Result<PinnedBytes> GetRange(const ObjectRef& object, uint64_t offset,
                                        uint64_t length) = 0;
   // Get for many in one batch: (*out)[i] belongs to objects[i].
@@ -128,8 +136,8 @@ class ObjectStore {
     Epoch epoch = 0;     // last touch
   };
   // Keys that start with `prefix` and are greater than `cursor` (empty: from
-  // the start), in order, at most `limit`. An empty answer means the end.
-  // Objects put or removed meanwhile may be seen or not.
+  // the start), in order of their bytes, at most `limit` (not 0). An empty
+  // answer means the end. Objects put or removed meanwhile may be seen or not.
   virtual Status List(ObjectSpace space, std::string_view prefix,
                       std::string_view cursor, uint32_t limit,
                       std::vector<Listed>* out) = 0;
@@ -173,7 +181,8 @@ class HeadStore {
 
   // Writes `value` if the record's version is `expected` (0: absent) and
   // returns the new version. With kSynced everything that this store
-  // acknowledged before, objects too, is synced as well.
+  // acknowledged before, objects too, is synced as well, and nobody reads the
+  // new value before it is synced.
   // kFailedPrecondition when the version is another.
   virtual Result<HeadVersion> CompareAndSwap(HeadSpace space,
                                              std::string_view key,
@@ -187,7 +196,8 @@ class HeadStore {
     ByteView value;
   };
   // Independent swaps in one batch: (*out)[i] answers swaps[i] and fails by
-  // itself. No two may name the same record.
+  // itself. No two may name the same record: all but the first of them answer
+  // kInvalidArgument.
   virtual void CompareAndSwapMany(std::span<const Swap> swaps,
                                   Durability durability,
                                   std::vector<Result<HeadVersion>>* out) = 0;
@@ -223,6 +233,17 @@ class Engine : public ObjectStore, public HeadStore {
   // Not OK once the engine refuses writes (after a failed sync): /readyz.
   virtual Status Health() = 0;
 };
+
+// For engines: the checks that every call makes first.
+Status CheckKey(std::string_view key);
+Status CheckObjects(std::span<const ObjectRef> objects);
+Status CheckPut(std::span<const ObjectPut> objects);
+Status CheckSwap(const HeadStore::Swap& swap);
+Status CheckList(std::string_view prefix, std::string_view cursor,
+                 uint32_t limit);
+// The message for a swap that lost.
+Status VersionMismatchError(HeadSpace space, HeadVersion found,
+                            HeadVersion expected);
 
 }  // namespace reprise
 
