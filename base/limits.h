@@ -26,6 +26,11 @@ inline constexpr uint32_t kMaxFramesPerRendition = 16384;
 // The fewest consecutive layers whose raw planes reach this many bytes a
 // segment form a layer group.
 inline constexpr uint64_t kLayerGroupBytes = 256ull << 10;
+// Raw bytes of one layer, for all its planes and a full segment. A layer group
+// then has less than this and kLayerGroupBytes together, which leaves a frame
+// 768 KiB for its header, directory, padding and what a codec adds at worst.
+inline constexpr uint64_t kMaxLayerSegmentBytes = 15ull << 20;
+inline constexpr uint32_t kMaxFrameSections = 65536;
 
 inline constexpr uint32_t kMaxSessionNameBytes = 255;
 inline constexpr uint32_t kMaxLabels = 64;

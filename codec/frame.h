@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -34,6 +35,8 @@ enum class CodecId : uint16_t {
   kKlt = 6,
   kPredict = 7,
 };
+// "raw", "exact", ...; "?" for a value outside the enum.
+std::string_view CodecIdName(CodecId id);
 
 // The share of the heads that a frame covers: of a plane with `heads` heads
 // split by head, those from heads * first / total up to
@@ -126,16 +129,22 @@ class FrameBuilder {
   void EndSection(FrameSection section, uint64_t used_bytes);
 
   // Header, directory and padding are completed; the view stays valid until
-  // Start. kResourceExhausted when the frame is over kMaxFrameBytes.
-  // kInternal when the number of sections is not what Start was told.
+  // Start. kResourceExhausted when the frame is over kMaxFrameBytes or
+  // kMaxFrameSections. kInvalidArgument when ParseFrame would refuse the info.
+  // kInternal when the number of sections is not what Start was told, or a
+  // section used more than it asked for.
   Result<ByteView> Finish();
 
  private:
+  void Grow(uint64_t bytes);
+
   FrameInfo info_;
   uint32_t section_count_ = 0;
   uint32_t sections_done_ = 0;
-  uint64_t size_ = 0;
-  Bytes buffer_;
+  uint64_t size_ = 0;        // of what is complete, padding included
+  uint64_t open_bytes_ = 0;  // what BeginSection gave out
+  bool overrun_ = false;
+  Bytes buffer_;  // only ever grows
 };
 
 // A parsed frame. Points into the bytes it was parsed from.
@@ -152,18 +161,24 @@ struct FrameView {
 // Checks header, directory, every section's checksum, offsets, order, padding
 // and reserved bits: after it each byte of the frame is known to be as it was
 // written. Sections are ascending in offset and don't overlap. `out` is
-// reused: no allocation once its vector is large enough.
+// reused: no allocation once its vector is large enough. After an error its
+// contents mean nothing.
 // kDataLoss for damage, kUnimplemented for a version from the future.
 // Unknown codec ids are not an error here.
 Status ParseFrame(ByteView bytes, FrameView* out);
 
 // Header and directory only, with their checksums; sections are not read.
-// `bytes` may end anywhere after the directory.
+// `bytes` may end anywhere after the directory: FrameView::Section is then not
+// to be called for what lies past the end.
 Status ParseFrameDirectory(ByteView bytes, FrameView* out);
 
 // kInvalidArgument with the field and both numbers unless the frame belongs
 // to this model: group is one of LayerGroupsOf, heads cut no head, raw bytes
-// and each section's layer, plane and channels lie inside the slices.
+// are those of the slices (of which there is at least one), and each section's
+// layer, plane and channels lie inside them. Allocates nothing. The ModelId is
+// not compared here: hashing a spec costs more than all the rest, so compare
+// frame.info.model with the id that is at hand.
+// REQUIRES: ValidateModelSpec(spec).ok(); the frame was parsed.
 Status CheckFrameAgainstModel(const FrameView& frame, const ModelSpec& spec);
 
 // Many lines that a person can read: `reprise dump-frame`.

@@ -165,6 +165,11 @@ struct LayerGroup {
 // REQUIRES: ValidateModelSpec(spec).ok().
 std::vector<LayerGroup> LayerGroupsOf(const ModelSpec& spec);
 
+// The group that begins at `first_layer`, for walks that allocate nothing;
+// its layer_count is 0 past the last layer. REQUIRES: first_layer is 0 or
+// where another group ends; ValidateModelSpec(spec).ok().
+LayerGroup NextLayerGroup(const ModelSpec& spec, uint32_t first_layer);
+
 }  // namespace reprise
 
 #endif  // REPRISE_CODEC_MODEL_SPEC_H_

@@ -221,9 +221,12 @@ _DEAD = [re.compile(p) for p in (
     r"\}( else.*| while.*)?;?$",
     r"return\b[^.]*;$",
     r"(break|continue);$",
-    r"[\w:]+(\.|->|::)?[\w:]*\(.*\);$",
-    r"[\w:.\[\]>-]+ (=|\+=|-=|\|=) [^.]*;$",
-    r"(const |static |constexpr |auto )*[\w:<>,*&]+[ *&]+\w+( = .*|\(.*\))?;$",
+    r"[\w:]+(\.|->|::)?[\w:]*\([^;]*\);$",
+    r"[\w:.\[\]>-]+ (=|\+=|-=|\|=) [^.;]*;$",
+    r"(const |static |constexpr |auto )*[\w:<>,*&]*[\w>*&][ *&]+\w+"
+    r"( = [^;]*|\([^;]*\));$",
+    r"(const |static )*(int|bool|char|float|double|size_t|u?int\d+_t|std::\S+)"
+    r"[ *&]+\w+;$",
 )]
 
 

@@ -126,6 +126,7 @@ BAD = {
         {"base/a.cc": "// Close(file);\n"},
         {"base/a.cc": "// x = y + 1;\n"},
         {"base/a.cc": "int x;  // int y = 3;\n"},
+        {"base/a.cc": "// uint32_t size;\n"},
         {"base/a.cc": "/*\n * return x;\n */\n"},
         {"base/a.cc": "// if (x) {\n"},
         {"base/a.cc": "//#include <vector>\n"},
@@ -201,6 +202,8 @@ GOOD = {
         {"base/a.cc": '"// Close(file);";\n'},
         {"base/a.cc": "// a list:\n// - first (of two);\n// if it is so\n"},
         {"base/a.cc": "// Effect: the head moves to {commit}\n"},
+        {"base/a.cc": "// Default: false;\n// and so on;\n"},
+        {"base/a.cc": "// REQUIRES: F(a).ok(); b == G(c);\n// x ascends\n"},
     ],
 }
 
