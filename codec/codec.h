@@ -83,6 +83,17 @@ struct DecodeRequest {
   const CodecProfile* profile = nullptr;
 };
 
+// What a frame of these slices decodes to: FrameInfo::raw_bytes.
+uint64_t RawBytesOf(std::span<const PlaneSlice> slices, uint32_t token_count);
+
+// The checks of the caller's side that every codec makes before it touches a
+// row. kInvalidArgument with both numbers unless: there is a row for each
+// slice and at least one of them; no row to be encoded is null; strides are no
+// shorter than a row; a segment has 64 tokens and a tail 1 to 63; and not more
+// tokens are wanted than the frame has.
+Status CheckEncodeRequest(const EncodeRequest& request);
+Status CheckDecodeRequest(const FrameView& frame, const DecodeRequest& request);
+
 // Stateless: one object serves all threads.
 class Codec {
  public:

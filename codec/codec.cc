@@ -1,0 +1,99 @@
+#include "codec/codec.h"
+
+#include <algorithm>
+#include <iterator>
+#include <new>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "codec/message.h"
+
+namespace reprise {
+namespace {
+
+constexpr std::align_val_t kScratchAlignment{64};
+
+Status Refuse(std::string message) {
+  return InvalidArgumentError("codec: " + std::move(message));
+}
+
+Status CheckCounts(size_t slices, size_t rows) {
+  if (slices != 0 && slices == rows) return Status();
+  return Refuse(CatMessage(rows, " rows for ", slices,
+                           " slices, one for each of at least 1 is wanted"));
+}
+
+Status CheckStride(const PlaneSlice& slice, uint64_t stride_bytes) {
+  if (stride_bytes >= slice.token_bytes()) return Status();
+  return Refuse(CatMessage("layer ", slice.layer, " plane ", slice.plane,
+                           ": stride is ", stride_bytes, " bytes, a row has ",
+                           slice.token_bytes()));
+}
+
+}  // namespace
+
+void CodecScratch::Free::operator()(uint8_t* p) const {
+  ::operator delete(p, kScratchAlignment);
+}
+
+uint8_t* CodecScratch::Get(uint32_t slot, uint64_t bytes) {
+  REPRISE_DCHECK(slot < std::size(slots_));
+  Slot& held = slots_[slot];
+  if (held.data == nullptr || held.bytes < bytes) {
+    // Twice as much as before, so that slowly growing wishes end soon.
+    const uint64_t room = std::max(bytes, held.bytes * 2);
+    held.data.reset();
+    held.bytes = 0;
+    held.data.reset(
+        static_cast<uint8_t*>(::operator new(room, kScratchAlignment)));
+    held.bytes = room;
+  }
+  return held.data.get();
+}
+
+uint64_t RawBytesOf(std::span<const PlaneSlice> slices, uint32_t token_count) {
+  uint64_t token_bytes = 0;
+  for (const PlaneSlice& slice : slices) token_bytes += slice.token_bytes();
+  return token_bytes * token_count;
+}
+
+Status CheckEncodeRequest(const EncodeRequest& request) {
+  REPRISE_RETURN_IF_ERROR(
+      CheckCounts(request.slices.size(), request.rows.size()));
+  const FrameInfo& info = request.info;
+  const uint32_t min_tokens = info.is_tail ? 1 : kSegmentTokens;
+  const uint32_t max_tokens = info.is_tail ? kSegmentTokens - 1 : min_tokens;
+  if (info.token_count < min_tokens || info.token_count > max_tokens) {
+    return Refuse(CatMessage(info.token_count, " tokens, ", min_tokens, " to ",
+                             max_tokens, " are wanted"));
+  }
+  for (size_t i = 0; i < request.slices.size(); ++i) {
+    const PlaneSlice& slice = request.slices[i];
+    if (request.rows[i].data == nullptr) {
+      return Refuse(CatMessage("layer ", slice.layer, " plane ", slice.plane,
+                               ": its rows are null"));
+    }
+    REPRISE_RETURN_IF_ERROR(
+        CheckStride(slice, request.rows[i].token_stride_bytes));
+  }
+  return Status();
+}
+
+Status CheckDecodeRequest(const FrameView& frame,
+                          const DecodeRequest& request) {
+  REPRISE_RETURN_IF_ERROR(
+      CheckCounts(request.slices.size(), request.rows.size()));
+  if (request.token_count > frame.info.token_count) {
+    return Refuse(CatMessage(request.token_count,
+                             " tokens are wanted, the frame has ",
+                             frame.info.token_count));
+  }
+  for (size_t i = 0; i < request.slices.size(); ++i) {
+    if (request.rows[i].data == nullptr) continue;
+    REPRISE_RETURN_IF_ERROR(
+        CheckStride(request.slices[i], request.rows[i].token_stride_bytes));
+  }
+  return Status();
+}
+
+}  // namespace reprise

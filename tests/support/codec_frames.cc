@@ -1,0 +1,73 @@
+#include "tests/support/codec_frames.h"
+
+#include "base/hash.h"
+#include "base/limits.h"
+
+namespace reprise {
+
+FrameInfo InfoOf(const ModelSpec& spec, const FramePlace& place) {
+  FrameInfo info;
+  info.is_tail = place.token_count < kSegmentTokens;
+  info.model = ModelIdOf(spec);
+  info.segment.bytes.fill(0x22);
+  info.first_token = place.first_token;
+  info.token_count = place.token_count;
+  info.layers = place.layers;
+  info.heads = place.heads;
+  return info;
+}
+
+Result<Bytes> EncodeFrame(const Codec& codec, const CodecProfile* profile,
+                          const FrameInfo& info,
+                          std::span<const PlaneSlice> slices,
+                          const KvRows& rows) {
+  const std::vector<ConstPlaneRows> views = rows.Const();
+  const EncodeRequest request{
+      .info = info, .slices = slices, .rows = views, .profile = profile};
+  CodecScratch scratch;
+  FrameBuilder builder;
+  REPRISE_RETURN_IF_ERROR(codec.Encode(request, &scratch, &builder));
+  REPRISE_ASSIGN_OR_RETURN(const ByteView bytes, builder.Finish());
+  return Bytes(bytes.begin(), bytes.end());
+}
+
+Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
+                   ByteView frame, uint32_t token_count, KvRows* rows) {
+  FrameView view;
+  REPRISE_RETURN_IF_ERROR(ParseFrame(frame, &view));
+  REPRISE_RETURN_IF_ERROR(CheckFrameAgainstModel(view, spec));
+  REPRISE_ASSIGN_OR_RETURN(
+      const std::vector<PlaneSlice> slices,
+      SlicePlanes(spec, view.info.layers, view.info.heads));
+  const Codec* const codec = FindCodec(view.info.codec);
+  if (codec == nullptr) return UnimplementedError("test: unknown codec");
+  const std::vector<PlaneRows> targets = rows->Mutable();
+  const DecodeRequest request{.slices = slices,
+                              .rows = targets,
+                              .token_count = token_count,
+                              .profile = profile};
+  CodecScratch scratch;
+  return codec->Decode(view, request, &scratch);
+}
+
+void ResealFrame(MutableByteView frame) {
+  constexpr size_t kHeader = 192;
+  constexpr size_t kEntry = 32;
+  if (frame.size() < kHeader) return;
+  const auto sections = LoadLe<uint32_t>(frame.data() + 28);
+  const uint64_t directory_end = kHeader + kEntry * uint64_t{sections};
+  if (directory_end <= frame.size()) {
+    for (uint32_t i = 0; i < sections; ++i) {
+      uint8_t* const entry = frame.data() + kHeader + kEntry * size_t{i};
+      const uint64_t bytes = LoadLe<uint32_t>(entry + 16);
+      const uint64_t offset = LoadLe<uint32_t>(entry + 20);
+      if (offset + bytes > frame.size()) continue;
+      StoreLe(entry + 24, Checksum(frame.subspan(offset, bytes)));
+    }
+    const auto directory = frame.subspan(kHeader, directory_end - kHeader);
+    StoreLe(frame.data() + 144, Checksum(directory));
+  }
+  StoreLe(frame.data() + 184, Checksum(frame.first(184)));
+}
+
+}  // namespace reprise
