@@ -136,31 +136,31 @@ KvRows::KvRows(std::span<const PlaneSlice> slices, uint32_t token_count,
 
 void KvRows::Fill(KvKind kind, uint64_t seed, uint32_t first_token) {
   for (size_t i = 0; i < planes_.size(); ++i) {
-    for (uint32_t t = 0; t < token_count_; ++t) {
-      FillRow(kind, seed, first_token + t, planes_[i], Row(i, t));
+    for (uint32_t c = 0; c < planes_[i].slice.channels(); ++c) {
+      FillChannel(kind, seed, first_token, i, c);
     }
   }
 }
 
-void KvRows::FillRow(KvKind kind, uint64_t seed, uint32_t token,
-                     const Plane& plane, uint8_t* row) const {
-  const PlaneSlice& slice = plane.slice;
+// The channel decides where its values lie and how far they spread; the token,
+// unless all rows are the same, decides the value.
+void KvRows::FillChannel(KvKind kind, uint64_t seed, uint32_t first_token,
+                         size_t index, uint32_t channel_in_slice) {
+  const PlaneSlice& slice = planes_[index].slice;
   const DType dtype = slice.spec->dtype;
-  const uint32_t element_bytes = DTypeBytes(dtype);
   const std::vector<uint32_t> specials = SpecialBits(dtype);
   const uint64_t place = uint64_t{slice.layer} << 8 | slice.plane;
-  for (uint32_t c = 0; c < slice.channels(); ++c) {
-    const uint64_t channel = slice.channel_first() + c;
-    uint8_t* const out = row + uint64_t{c} * element_bytes;
-    // The channel decides where its values lie and how far they spread; the
-    // token, unless the rows are constant, decides the value.
-    Random of_channel(Mix(seed, place, channel, ~uint64_t{0}));
-    const double mean = of_channel.Normal();
-    const double spread =
-        std::ldexp(1.0, static_cast<int>(of_channel.Below(6)) - 4);
-    const uint64_t time = kind == KvKind::kConstant ? 0 : token;
+  const uint64_t channel = slice.channel_first() + channel_in_slice;
+  Random of_channel(Mix(seed, place, channel, ~uint64_t{0}));
+  const double mean = of_channel.Normal();
+  const int octave = static_cast<int>(of_channel.Below(6)) - 4;
+  const double spread = std::ldexp(1.0, octave);
+  for (uint32_t t = 0; t < token_count_; ++t) {
+    uint8_t* const out =
+        Row(index, t) + uint64_t{channel_in_slice} * DTypeBytes(dtype);
+    const uint64_t time =
+        kind == KvKind::kConstant ? 0 : uint64_t{first_token} + t;
     Random of_value(Mix(seed, place, channel, time));
-    const double value = mean + spread * of_value.Normal();
     if (kind == KvKind::kZero) {
       StoreBits(dtype, 0, out);
     } else if (kind == KvKind::kAnyBits) {
@@ -168,7 +168,7 @@ void KvRows::FillRow(KvKind kind, uint64_t seed, uint32_t token,
     } else if (kind == KvKind::kSpecials && of_value.OneIn(8)) {
       StoreBits(dtype, specials[of_value.Below(specials.size())], out);
     } else {
-      StoreElement(dtype, value, out);
+      StoreElement(dtype, mean + spread * of_value.Normal(), out);
     }
   }
 }

@@ -71,8 +71,8 @@ class KvRows {
     uint64_t stride_bytes = 0;
     Bytes memory;
   };
-  void FillRow(KvKind kind, uint64_t seed, uint32_t token, const Plane& plane,
-               uint8_t* row) const;
+  void FillChannel(KvKind kind, uint64_t seed, uint32_t first_token,
+                   size_t index, uint32_t channel_in_slice);
 
   uint32_t token_count_;
   std::vector<Plane> planes_;

@@ -1,0 +1,38 @@
+// One record a way of using a codec. What is listed here is put through the
+// conformance suite, the fuzzer, the golden files and the benchmarks: a new
+// codec adds its record and nothing else.
+#ifndef REPRISE_TESTS_CODEC_CODEC_CASES_H_
+#define REPRISE_TESTS_CODEC_CODEC_CASES_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "codec/codec.h"
+#include "codec/model_spec.h"
+
+namespace reprise {
+
+struct CodecCase {
+  std::string name;  // letters and digits: it is a part of test names
+  CodecId id = CodecId::kRaw;
+  // The bytes of a profile for a model; null: the codec is used without one.
+  Result<Bytes> (*fit)(const ModelSpec& spec) = nullptr;
+};
+
+std::vector<CodecCase> CodecCases();
+
+// The case's codec; null when it is not built.
+inline const Codec* CodecOf(const CodecCase& codec_case) {
+  return FindCodec(codec_case.id);
+}
+
+// The case's profile for a model, parsed; a null pointer for a case without.
+Result<std::shared_ptr<const CodecProfile>> ProfileOf(
+    const CodecCase& codec_case, const ModelSpec& spec);
+
+}  // namespace reprise
+
+#endif  // REPRISE_TESTS_CODEC_CODEC_CASES_H_
