@@ -30,6 +30,14 @@ struct DomainId {
 };
 // The first 16 bytes of SHA-256("reprise/domain/1", tenant).
 DomainId TenantDomain(std::string_view tenant);
+// The domain of a session that shares with its forks only: who saves needs it
+// before the first commit makes the session.
+DomainId PrivateDomain(const DomainId& tenant, std::string_view session);
+
+inline constexpr uint32_t kMaxRenditionsPerSet = 4;
+inline constexpr uint32_t kMaxPolicyBytes = 1024;
+inline constexpr uint32_t kMaxRecentCommits = 255;
+inline constexpr uint32_t kMaxLeaseEntries = 1u << 20;
 
 // Immutable: a segment's or a tail's tokens. Object kSegment or kTail.
 struct SegmentRecord {
@@ -38,7 +46,11 @@ struct SegmentRecord {
   uint32_t first_token = 0;
   std::vector<TokenId> tokens;  // 64, or 1 to 63 in a tail
 
+  bool operator==(const SegmentRecord&) const = default;
+
+  bool is_tail() const { return tokens.size() < kSegmentTokens; }
   // ChildSegmentId or TailId of the above.
+  // REQUIRES: 1 <= tokens.size() <= kSegmentTokens.
   SegmentId Id() const;
 };
 Bytes EncodeSegment(const SegmentRecord& record);
@@ -77,16 +89,39 @@ struct Rendition {
   bool operator==(const Rendition&) const = default;
 };
 
-// Head record kRendition, by SegmentId or TailId: at most one rendition a
-// tier, best tier first.
+// Head record kRendition, by SegmentId or TailId: one to four renditions, at
+// most one a tier, best tier first; the frames of each ascend by index.
 struct RenditionSet {
   std::vector<Rendition> renditions;
 
   // The best by effective tier that is at least as good as `lowest`; null.
   const Rendition* Best(Tier lowest) const;
+  bool operator==(const RenditionSet&) const = default;
 };
 Bytes EncodeRenditionSet(const RenditionSet& set);
 Result<RenditionSet> DecodeRenditionSet(ByteView bytes);
+
+// What a Match wants to know of one rendition.
+struct RenditionSummary {
+  Tier tier = Tier::kExact;
+  Tier basis = Tier::kExact;
+  CodecId codec = CodecId::kRaw;
+  uint32_t frame_count = 0;
+  uint64_t stored_bytes = 0;
+  uint64_t raw_bytes = 0;
+
+  Tier effective() const { return WorseOf(tier, basis); }
+};
+struct RenditionSummaries {
+  uint32_t count = 0;
+  std::array<RenditionSummary, kMaxRenditionsPerSet> items;
+
+  // As RenditionSet::Best.
+  const RenditionSummary* Best(Tier lowest) const;
+};
+// The front of a rendition set. The checksum of the whole is verified, the
+// frames are not looked at; allocates nothing.
+Status DecodeRenditionSummaries(ByteView bytes, RenditionSummaries* out);
 
 // The only mutable object. Head record kSession.
 struct SessionRecord {
@@ -104,6 +139,8 @@ struct SessionRecord {
   std::vector<std::pair<std::string, std::string>> labels;
   // The heads before this one, latest first, at most kKeptCommits: roots.
   std::vector<CommitId> recent;
+
+  bool operator==(const SessionRecord&) const = default;
 };
 Bytes EncodeSession(const SessionRecord& record);
 Result<SessionRecord> DecodeSession(ByteView bytes);
@@ -112,17 +149,52 @@ Result<SessionRecord> DecodeSession(ByteView bytes);
 struct LeaseRecord {
   int64_t expires_wall_ms = 0;
   DomainId domain;
-  std::vector<SegmentId> segments;      // and tails
-  std::vector<RenditionId> renditions;  // same order
+  // Segments and tails; one stands again for each further RenditionId that
+  // its frames are keyed by.
+  std::vector<SegmentId> segments;
+  std::vector<RenditionId> renditions;  // same order; zero: tokens only
   CommitId commit;                      // zero: none
+
+  bool operator==(const LeaseRecord&) const = default;
 };
 Bytes EncodeLease(const LeaseRecord& record);
 Result<LeaseRecord> DecodeLease(ByteView bytes);
+
+// Small records: the store's own, the collector's epoch, the profile last put
+// for a model and codec, and a session's last use.
+struct StoreRecord {
+  uint32_t format_version = 0;
+  int64_t created_ms = 0;
+};
+Bytes EncodeStore(const StoreRecord& record);
+Result<StoreRecord> DecodeStore(ByteView bytes);
+Bytes EncodeEpoch(Epoch epoch);
+Result<Epoch> DecodeEpoch(ByteView bytes);
+struct ProfileRecord {
+  ProfileId profile;
+  int64_t time_ms = 0;
+};
+Bytes EncodeProfileRecord(const ProfileRecord& record);
+Result<ProfileRecord> DecodeProfileRecord(ByteView bytes);
+Bytes EncodeLastUse(int64_t time_ms);
+Result<int64_t> DecodeLastUse(ByteView bytes);
 
 // Keys: domain first, so that a tenant can be listed and removed.
 std::string DomainKey(const DomainId& domain, ByteView id);
 std::string FrameKey(const DomainId& domain, const SegmentId& segment,
                      const RenditionId& rendition, uint32_t index);
+std::string LeaseKey(uint64_t lease);
+std::string ProfileKey(const DomainId& domain, const ModelId& model,
+                       CodecId codec);
+inline constexpr std::string_view kStoreKey = "store";
+inline constexpr std::string_view kEpochKey = "epoch";
+
+inline constexpr size_t kDomainBytes = 16;
+inline constexpr size_t kDomainKeyBytes = kDomainBytes + 32;  // with an id
+inline constexpr size_t kFrameKeyBytes = kDomainKeyBytes + 16 + 4;
+
+// Where a frame of this tier is put.
+ObjectSpace FrameSpaceOf(Tier tier, bool is_tail);
 
 }  // namespace reprise
 
