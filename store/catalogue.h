@@ -40,8 +40,9 @@ struct CatalogueOptions {
   uint32_t kept_commits = kKeptCommits;
 };
 
-// A frame to store. The frame's header is checked against the model; its
-// checksums must hold.
+// A frame to store, under a RenditionId that is not zero, in a tier from exact
+// to archive. The model must be stored in the same domain. The frame's header
+// is checked against the model; its checksums must hold.
 struct FramePut {
   RenditionId rendition;
   Tier tier = Tier::kExact;
@@ -50,7 +51,9 @@ struct FramePut {
 
 struct PublishItem {
   SegmentRecord segment;  // a tail when it has fewer than 64 tokens
-  Rendition rendition;    // every frame stored before
+  // Every frame stored before, in any order. raw_bytes is worked out, and a
+  // time of 0 becomes the present.
+  Rendition rendition;
 };
 
 struct PublishOutcome {
@@ -124,7 +127,8 @@ struct FetchSegment {
   // Tier kTokens when no rendition is good enough or its record is damaged:
   // these tokens must be recomputed.
   Rendition rendition;
-  // Tokens of the segment that are part of the state (fewer after a cut).
+  // Tokens of the segment that are part of the state (fewer after a cut). The
+  // segment's own tokens are empty when its record is gone or damaged.
   uint32_t token_count = 0;
 };
 
@@ -134,6 +138,9 @@ struct FetchPlan {
   ModelId model;
   DomainId domain;
   CommitId commit;  // zero when fetched by segment ids
+  // Of the whole state, whatever the range; by ids, a tail outside of the
+  // range is not counted.
+  uint64_t token_count = 0;
   uint64_t incarnation = 0;
   uint64_t version = 0;
   std::vector<FetchSegment> segments;  // a tail is the last one
@@ -150,7 +157,7 @@ struct FetchRequest {
   uint64_t first_token = 0;
   uint64_t end_token = UINT64_MAX;
   Tier lowest = Tier::kExact;
-  int64_t lease_ms = 60'000;
+  int64_t lease_ms = 60'000;  // 0: without a lease
 };
 
 class Catalogue {
@@ -213,6 +220,8 @@ class Catalogue {
   // --- Sessions. ---
   virtual Result<SessionInfo> GetSession(const DomainId& tenant,
                                          std::string_view name) = 0;
+  // In order of their names, after `cursor` (a name; empty: from the start). A
+  // session whose record is damaged is listed with version 0.
   virtual Result<std::vector<SessionInfo>> ListSessions(const DomainId& tenant,
                                                         std::string_view prefix,
                                                         std::string_view cursor,
@@ -231,7 +240,8 @@ class Catalogue {
     std::vector<TokenId> pending;
   };
   // kFailedPrecondition when the version moved; kNotFound when the commit is
-  // no ancestor of the head.
+  // neither an ancestor of the head nor one of its recent heads, or was
+  // collected.
   virtual Result<CommitOutcome> Rewind(const DomainId& tenant,
                                        std::string_view name,
                                        uint64_t expected_incarnation,
@@ -255,7 +265,8 @@ class Catalogue {
   struct SessionSize {
     uint64_t tokens = 0;
     uint64_t raw_bytes = 0;  // of the state, as cached by the engine
-    uint64_t values = 0;     // for ratios at 16 bits a value
+    // For ratios at 16 bits a value; two opaque bytes count as one.
+    uint64_t values = 0;
     uint64_t frame_bytes = 0;
     uint64_t record_bytes = 0;   // segments, renditions, tail, commit, head
     uint64_t profile_bytes = 0;  // shared by all sessions of the model
