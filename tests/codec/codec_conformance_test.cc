@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/limits.h"
-#include "tests/codec/codec_cases.h"
+#include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
 #include "tests/support/model_specs.h"
 #include "tests/support/random.h"

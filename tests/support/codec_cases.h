@@ -1,8 +1,8 @@
 // One record a way of using a codec. What is listed here is put through the
 // conformance suite, the fuzzer, the golden files and the benchmarks: a new
 // codec adds its record and nothing else.
-#ifndef REPRISE_TESTS_CODEC_CODEC_CASES_H_
-#define REPRISE_TESTS_CODEC_CODEC_CASES_H_
+#ifndef REPRISE_TESTS_SUPPORT_CODEC_CASES_H_
+#define REPRISE_TESTS_SUPPORT_CODEC_CASES_H_
 
 #include <memory>
 #include <string>
@@ -35,4 +35,4 @@ Result<std::shared_ptr<const CodecProfile>> ProfileOf(
 
 }  // namespace reprise
 
-#endif  // REPRISE_TESTS_CODEC_CODEC_CASES_H_
+#endif  // REPRISE_TESTS_SUPPORT_CODEC_CASES_H_

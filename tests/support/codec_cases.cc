@@ -1,4 +1,4 @@
-#include "tests/codec/codec_cases.h"
+#include "tests/support/codec_cases.h"
 
 namespace reprise {
 

@@ -1,0 +1,193 @@
+// Frames that were once written are read for good (tests/golden/README.md).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include "tests/support/codec_cases.h"
+#include "tests/support/codec_frames.h"
+#include "tests/support/model_specs.h"
+
+namespace reprise {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kFolder[] = "tests/golden/frame";
+
+struct Record {
+  std::string name;
+  std::string codec_case;
+  ModelSpec spec;
+  FramePlace place;
+  KvKind kind = KvKind::kTypical;
+};
+
+std::vector<Record> Records() {
+  FramePlace tail3;
+  tail3.token_count = 3;
+  FramePlace tail5 = tail3;
+  tail5.token_count = 5;
+  tail5.first_token = 192;
+  FramePlace half = tail5;
+  half.heads = {1, 1, 2};
+  return {
+      {"raw_one_channel", "Raw", OneChannelModel(), tail3, KvKind::kTypical},
+      {"raw_tiny_f16", "Raw", TinyModel(), {}, KvKind::kSpecials},
+      {"raw_mixed_half", "Raw", MixedModel(), half, KvKind::kTypical},
+      {"raw_latent", "Raw", LatentModel(), tail3, KvKind::kTypical},
+      {"raw_opaque", "Raw", OpaqueModel(), tail5, KvKind::kAnyBits},
+  };
+}
+
+Bytes ReadBytes(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return Bytes(std::istreambuf_iterator<char>(file), {});
+}
+
+void WriteNewFile(const fs::path& path, ByteView bytes) {
+  ASSERT_FALSE(fs::exists(path)) << path;
+  std::ofstream file(path, std::ios::binary);
+  file << AsText(bytes);
+  ASSERT_TRUE(file.flush().good()) << path;
+}
+
+fs::path PathOf(const fs::path& folder, const std::string& name,
+                const std::string& what) {
+  return folder / (name + "." + what + ".bin");
+}
+
+void WriteRecord(const Record& record, const fs::path& folder) {
+  const std::vector<CodecCase> cases = CodecCases();
+  const auto found = std::find_if(
+      cases.begin(), cases.end(),
+      [&](const CodecCase& c) { return c.name == record.codec_case; });
+  ASSERT_NE(found, cases.end()) << record.codec_case;
+  Bytes profile_bytes;
+  if (found->fit != nullptr) {
+    Result<Bytes> fitted = found->fit(record.spec);
+    ASSERT_TRUE(fitted.ok());
+    profile_bytes = *std::move(fitted);
+  }
+  auto profile = ProfileOf(*found, record.spec);
+  ASSERT_TRUE(profile.ok());
+  FramePlace place = record.place;
+  place.layers = LayerGroupsOf(record.spec)[0];
+  auto slices = SlicePlanes(record.spec, place.layers, place.heads);
+  ASSERT_TRUE(slices.ok());
+  KvRows rows(*slices, place.token_count);
+  rows.Fill(record.kind, 7, place.first_token);
+  Result<Bytes> frame = EncodeFrame(*CodecOf(*found), profile->get(),
+                                    InfoOf(record.spec, place), *slices, rows);
+  ASSERT_TRUE(frame.ok()) << frame.status().ToString();
+  KvRows decoded(*slices, place.token_count);
+  ASSERT_TRUE(DecodeFrame(profile->get(), record.spec, *frame,
+                          place.token_count, &decoded)
+                  .ok());
+  WriteNewFile(PathOf(folder, record.name, "model"),
+               EncodeModelSpec(record.spec));
+  if (!profile_bytes.empty()) {
+    WriteNewFile(PathOf(folder, record.name, "profile"), profile_bytes);
+  }
+  WriteNewFile(PathOf(folder, record.name, "frame"), *frame);
+  WriteNewFile(PathOf(folder, record.name, "rows"), decoded.Packed());
+}
+
+// The names in the folder, by their frames.
+std::set<std::string> NamesOf(const fs::path& folder) {
+  constexpr std::string_view kSuffix = ".frame.bin";
+  std::set<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string file = entry.path().filename().string();
+    if (!file.ends_with(kSuffix)) continue;
+    names.insert(file.substr(0, file.size() - kSuffix.size()));
+  }
+  return names;
+}
+
+void ExpectDecodes(const std::string& name) {
+  const Bytes spec_bytes = ReadBytes(PathOf(kFolder, name, "model"));
+  Result<ModelSpec> spec = DecodeModelSpec(spec_bytes);
+  ASSERT_TRUE(spec.ok()) << spec.status().ToString();
+  EXPECT_EQ(EncodeModelSpec(*spec), spec_bytes);
+
+  const Bytes frame = ReadBytes(PathOf(kFolder, name, "frame"));
+  FrameView view;
+  ASSERT_EQ(ParseFrame(frame, &view).ToString(), "OK");
+  EXPECT_EQ(view.info.model, ModelIdOf(*spec));
+
+  std::shared_ptr<const CodecProfile> profile;
+  const Bytes profile_bytes = ReadBytes(PathOf(kFolder, name, "profile"));
+  ASSERT_EQ(profile_bytes.empty(), view.info.profile.IsZero());
+  if (!profile_bytes.empty()) {
+    auto parsed = FindCodec(view.info.codec)->ParseProfile(profile_bytes);
+    ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
+    profile = *parsed;
+  }
+  auto slices = SlicePlanes(*spec, view.info.layers, view.info.heads);
+  ASSERT_TRUE(slices.ok());
+  const uint32_t tokens = view.info.token_count;
+  KvRows rows(*slices, tokens);
+  ASSERT_EQ(DecodeFrame(profile.get(), *spec, frame, tokens, &rows).ToString(),
+            "OK");
+  const Bytes wanted = ReadBytes(PathOf(kFolder, name, "rows"));
+  EXPECT_EQ(wanted.size(), view.info.raw_bytes);
+  EXPECT_EQ(rows.Packed(), wanted);
+}
+
+TEST(GoldenFrameTest, EveryFrameEverWrittenDecodesToItsRows) {
+  if (const char* out = std::getenv("REPRISE_WRITE_GOLDEN")) {
+    for (const Record& record : Records()) {
+      if (fs::exists(PathOf(out, record.name, "frame"))) continue;
+      WriteRecord(record, out);
+    }
+    return;
+  }
+  const std::set<std::string> names = NamesOf(kFolder);
+  for (const Record& record : Records()) {
+    EXPECT_TRUE(names.contains(record.name)) << record.name;
+  }
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    ExpectDecodes(name);
+  }
+}
+
+// "00000010  11 22 ...": an offset and 16 bytes a line, as the pages show it.
+std::string HexDump(ByteView bytes) {
+  std::string text;
+  for (size_t line = 0; line < bytes.size(); line += 16) {
+    const uint8_t offset[4] = {
+        static_cast<uint8_t>(line >> 24), static_cast<uint8_t>(line >> 16),
+        static_cast<uint8_t>(line >> 8), static_cast<uint8_t>(line)};
+    text += ToHex(offset) + " ";
+    for (uint8_t byte :
+         bytes.subspan(line).first(std::min<size_t>(16, bytes.size() - line))) {
+      text += " " + ToHex({&byte, 1});
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+void ExpectPageShows(const std::string& page, const std::string& file) {
+  const Bytes bytes = ReadBytes(fs::path("docs/format") / page);
+  const std::string dump = HexDump(ReadBytes(fs::path(kFolder) / file));
+  EXPECT_GT(dump.size(), 0u) << file;
+  EXPECT_NE(AsText(bytes).find(dump), std::string_view::npos)
+      << page << " does not show " << file << ":\n"
+      << dump;
+}
+
+TEST(GoldenFrameTest, PagesShowTheGoldenBytes) {
+  ExpectPageShows("frame.md", "raw_one_channel.frame.bin");
+  ExpectPageShows("model.md", "raw_one_channel.model.bin");
+}
+
+}  // namespace
+}  // namespace reprise
