@@ -1,0 +1,85 @@
+// Typed calls: a table in, a verified table out. Here the client meets the
+// protocol's FlatBuffers; everything above works on plain structs.
+#ifndef REPRISE_CLIENT_CALLS_H_
+#define REPRISE_CLIENT_CALLS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/metadata.h"
+#include "base/bytes.h"
+#include "base/status.h"
+#include "client/call_context.h"
+#include "client/connection.h"
+
+namespace reprise {
+
+template <typename Native>
+RequestPtr MakeRequest(MessageType type, const Native& native,
+                       std::vector<Bytes> body = {}) {
+  // Id and sizes of the header are the connection's to fill in.
+  const MessageHead head = PackMessage(type, 0, 1, native);
+  auto request = std::make_shared<Request>();
+  request->type = type;
+  request->meta.assign(head.meta_view().begin(), head.meta_view().end());
+  request->body = std::move(body);
+  return request;
+}
+
+// An answer and the table in it.
+template <typename Table>
+struct Reply {
+  Answer answer;
+  const Table* table = nullptr;  // lives in the answer
+
+  const Table* operator->() const { return table; }
+};
+
+// kDataLoss when the metadata is no such table.
+template <typename Table>
+Result<Reply<Table>> ReadReply(Result<Answer> answer) {
+  if (!answer.ok()) return std::move(answer).status();
+  auto table = VerifiedMeta<Table>(answer->meta.view());
+  if (!table.ok()) {
+    return DataLossError("answer: " + std::string(table.status().message()));
+  }
+  Reply<Table> reply;
+  reply.answer = *std::move(answer);
+  reply.table = *table;
+  return reply;
+}
+
+// How often a call is made when the daemon cannot be reached. Every request
+// of the protocol may be sent twice.
+enum class Retry {
+  // Once more when a connection breaks: it may have gone stale while idle.
+  kOnce,
+  // Several times with growing pauses: for what a save has put work into.
+  kPatiently,
+};
+// After failure number `failures` (from 1 on): OK when the call should be made
+// again, now; else why not.
+Status WaitForRetry(Connection* connection, CallContext* call, Retry retry,
+                    int failures, const Status& failure);
+
+// Sends and waits for the only answer. kUnavailable, kDeadlineExceeded,
+// kDataLoss, and what the daemon answers.
+Result<Answer> Call(Connection* connection, const RequestPtr& request,
+                    const std::shared_ptr<CallContext>& call,
+                    int64_t timeout_ms, Retry retry);
+
+template <typename Table, typename Native>
+Result<Reply<Table>> CallFor(Connection* connection, MessageType type,
+                             const Native& native,
+                             const std::shared_ptr<CallContext>& call,
+                             int64_t timeout_ms, Retry retry = Retry::kOnce) {
+  return ReadReply<Table>(
+      Call(connection, MakeRequest(type, native), call, timeout_ms, retry));
+}
+
+}  // namespace reprise
+
+#endif  // REPRISE_CLIENT_CALLS_H_
