@@ -30,7 +30,7 @@ bool Reaches(int64_t stride, uint64_t count) {
 Status CheckStride(const std::string& plane, const char* name, int64_t stride,
                    uint64_t count, uint32_t element_bytes) {
   if (count <= 1) return Status();
-  if (stride < element_bytes && -stride < element_bytes) {
+  if (stride < element_bytes && stride > -int64_t{element_bytes}) {
     return FailedPreconditionError(plane + ": " + name + " stride is " +
                                    Number(stride) + " bytes, an element has " +
                                    Number(element_bytes));
