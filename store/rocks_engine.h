@@ -1,5 +1,6 @@
-// The embedded engine: RocksDB in one directory. This header and its source
-// are the only home of RocksDB.
+// The embedded engine: RocksDB in one directory, held by one process. The
+// sources named rocks_* are the only home of RocksDB. What lies where on disk
+// is told by docs/format/store.md.
 #ifndef REPRISE_STORE_ROCKS_ENGINE_H_
 #define REPRISE_STORE_ROCKS_ENGINE_H_
 
@@ -26,6 +27,9 @@ struct RocksOptions {
   uint64_t block_cache_bytes = 256ull << 20;
   uint64_t memtable_bytes = 256ull << 20;  // all column families together
   uint64_t max_log_bytes = 1ull << 30;
+  // Puts and swaps answer kResourceExhausted when less would be left on the
+  // file system: room for compactions and removals.
+  uint64_t min_free_bytes = 256ull << 20;
   uint32_t background_threads = 2;
   // Tests put a faulty one in. Not owned; null: the machine's.
   rocksdb::Env* env = nullptr;
@@ -35,7 +39,16 @@ struct RocksOptions {
 // is in the message) or its format is another; kDataLoss when the log is
 // damaged in its middle, with what would be lost; kNotFound when there is no
 // store and create_if_missing is off.
+//
+// After a write or sync that failed, or an error of a background job, the
+// store acknowledges nothing any more until it is opened again: reads go on,
+// Health() tells the reason, and writes answer it.
 Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksOptions& options);
+
+// Another handle on the store that `engine` has open, in the same process.
+// The directory is closed with the last handle.
+// REQUIRES: `engine` is of OpenRocksEngine or of this function.
+std::unique_ptr<Engine> ShareRocksEngine(const Engine& engine);
 
 }  // namespace reprise
 

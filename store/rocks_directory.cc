@@ -1,0 +1,167 @@
+#include "store/rocks_directory.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <memory>
+
+#include "base/bytes.h"
+#include "store/rocks_status.h"
+
+namespace reprise {
+namespace {
+
+constexpr std::string_view kFormatKey = "format";
+constexpr std::string_view kFormatMagic = "reprise store";
+constexpr uint32_t kFormatVersion = 1;
+constexpr std::string_view kSyncMark = "reprise sync";
+
+std::string OwnerPath(const std::string& directory) {
+  return directory + "/OWNER";
+}
+
+// "pid 4711 (reprised) since 2026-01-31 12:00:00 UTC", or "another process".
+std::string ReadOwner(rocksdb::Env* env, const std::string& directory) {
+  std::string owner;
+  if (!rocksdb::ReadFileToString(env, OwnerPath(directory), &owner).ok() ||
+      owner.empty()) {
+    return "another process";
+  }
+  while (!owner.empty() && owner.back() == '\n') owner.pop_back();
+  return owner;
+}
+
+Status HeldError(rocksdb::Env* env, const std::string& directory) {
+  return FailedPreconditionError("store: " + directory + " is held by " +
+                                 ReadOwner(env, directory));
+}
+
+// `text` is the format record, or null where there is none.
+Status CheckFormatRecord(const std::string* text) {
+  if (text == nullptr) {
+    return FailedPreconditionError(
+        "store: the database has no format record: it is none of ours");
+  }
+  ByteReader reader(AsBytes(*text));
+  const std::string_view magic = reader.Text16();
+  const uint32_t version = reader.U32();
+  if (reader.failed() || magic != kFormatMagic) {
+    return FailedPreconditionError(
+        "store: the database has another's format record");
+  }
+  if (version != kFormatVersion) {
+    return FailedPreconditionError(
+        "store: format version is " + std::to_string(version) +
+        ", this program knows " + std::to_string(kFormatVersion));
+  }
+  return reader.Finish("store: format record");
+}
+
+}  // namespace
+
+Result<bool> StoreExists(rocksdb::Env* env, const std::string& directory) {
+  const rocksdb::Status status = env->FileExists(directory + "/CURRENT");
+  if (status.ok()) return true;
+  if (status.IsNotFound()) return false;
+  return ReadStatus(status, "store: " + directory);
+}
+
+Status CheckFamilies(
+    const rocksdb::DBOptions& options, const std::string& directory,
+    const std::vector<rocksdb::ColumnFamilyDescriptor>& families) {
+  std::vector<std::string> names;
+  const rocksdb::Status listed =
+      rocksdb::DB::ListColumnFamilies(options, directory, &names);
+  if (!listed.ok()) return ReadStatus(listed, "store: families");
+  const auto unknown =
+      std::find_if(names.begin(), names.end(), [&](const std::string& name) {
+        return std::none_of(families.begin(), families.end(),
+                            [&](const auto& f) { return f.name == name; });
+      });
+  if (unknown == names.end()) return Status::Ok();
+
+  // Its format record says more than a strange name, where it has one.
+  rocksdb::DBOptions reading = options;
+  reading.listeners.clear();
+  reading.max_open_files = 16;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(
+      reading, directory, {families[0]}, &handles, &opened);
+  if (!status.ok()) return ReadStatus(status, "store: format");
+  const std::unique_ptr<rocksdb::DB> db(opened);
+  const Status format = CheckFormat(db.get(), handles[0]);
+  db->DestroyColumnFamilyHandle(handles[0]).PermitUncheckedError();
+  REPRISE_RETURN_IF_ERROR(format);
+  return FailedPreconditionError("store: family '" + *unknown +
+                                 "' is unknown to this program");
+}
+
+void PutFormat(rocksdb::WriteBatch* batch, rocksdb::ColumnFamilyHandle* meta) {
+  ByteWriter writer;
+  writer.Text16(kFormatMagic);
+  writer.U32(kFormatVersion);
+  batch->Put(meta, ToSlice(kFormatKey), ToSlice(writer.bytes()))
+      .PermitUncheckedError();
+}
+
+Status CheckFormat(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* meta) {
+  std::string text;
+  const rocksdb::Status got =
+      db->Get(rocksdb::ReadOptions(), meta, ToSlice(kFormatKey), &text);
+  if (got.IsNotFound()) return CheckFormatRecord(nullptr);
+  if (!got.ok()) return ReadStatus(got, "store: format");
+  return CheckFormatRecord(&text);
+}
+
+void MarkSynced(rocksdb::WriteBatch* batch) {
+  batch->PutLogData(ToSlice(kSyncMark)).PermitUncheckedError();
+}
+
+bool IsSyncMark(const rocksdb::Slice& log_data) {
+  return log_data == ToSlice(kSyncMark);
+}
+
+Result<rocksdb::FileLock*> LockStore(rocksdb::Env* env,
+                                     const std::string& directory) {
+  rocksdb::FileLock* lock = nullptr;
+  const rocksdb::Status status = env->LockFile(directory + "/LOCK", &lock);
+  if (status.ok()) return lock;
+  return OpenError(env, directory, status);
+}
+
+void WriteOwner(rocksdb::Env* env, const std::string& directory) {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  char since[64];
+  std::strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S UTC", &utc);
+  const std::string owner = "pid " + std::to_string(getpid()) + " (" +
+                            program_invocation_short_name + ") since " + since +
+                            "\n";
+  // Only a message hangs on it.
+  rocksdb::WriteStringToFile(env, owner, OwnerPath(directory))
+      .PermitUncheckedError();
+}
+
+void RemoveOwner(rocksdb::Env* env, const std::string& directory) {
+  env->DeleteFile(OwnerPath(directory)).PermitUncheckedError();
+}
+
+Status OpenError(rocksdb::Env* env, const std::string& directory,
+                 const rocksdb::Status& status) {
+  // RocksDB has no code for a lock that is held.
+  if (status.IsIOError() &&
+      status.ToString().find("/LOCK:") != std::string::npos) {
+    return HeldError(env, directory);
+  }
+  if (status.IsNoSpace()) return WriteStatus(status, "store: open");
+  if (status.IsInvalidArgument()) {
+    return FailedPreconditionError("store: open: " + status.ToString());
+  }
+  return ReadStatus(status, "store: open");
+}
+
+}  // namespace reprise

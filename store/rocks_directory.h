@@ -1,0 +1,50 @@
+// A store's directory before and around RocksDB: whether there is a store,
+// of which format, and who holds it.
+#ifndef REPRISE_STORE_ROCKS_DIRECTORY_H_
+#define REPRISE_STORE_ROCKS_DIRECTORY_H_
+
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace reprise {
+
+// kUnavailable when the file system does not answer.
+Result<bool> StoreExists(rocksdb::Env* env, const std::string& directory);
+
+// kFailedPrecondition when the store has families that are none of ours: of
+// another format, or no store of Reprise at all.
+Status CheckFamilies(
+    const rocksdb::DBOptions& options, const std::string& directory,
+    const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
+
+// The record of the format, in the meta family.
+void PutFormat(rocksdb::WriteBatch* batch, rocksdb::ColumnFamilyHandle* meta);
+// kFailedPrecondition when it is another's or missing.
+Status CheckFormat(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* meta);
+
+// Marks a batch that is written with a sync. Whatever lies before a marked
+// batch in the log was synced if anything at all lies behind it.
+void MarkSynced(rocksdb::WriteBatch* batch);
+bool IsSyncMark(const rocksdb::Slice& log_data);
+
+// Takes the lock that RocksDB takes when it opens for writing. Unlock it with
+// Env::UnlockFile. kFailedPrecondition when it is held.
+Result<rocksdb::FileLock*> LockStore(rocksdb::Env* env,
+                                     const std::string& directory);
+
+// The OWNER file: who has the lock, for the message to others.
+void WriteOwner(rocksdb::Env* env, const std::string& directory);
+void RemoveOwner(rocksdb::Env* env, const std::string& directory);
+
+// What a failed open means for the caller.
+Status OpenError(rocksdb::Env* env, const std::string& directory,
+                 const rocksdb::Status& status);
+
+}  // namespace reprise
+
+#endif  // REPRISE_STORE_ROCKS_DIRECTORY_H_
