@@ -1,9 +1,9 @@
 #include "store/rocks_directory.h"
 
-#include <errno.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <memory>
 

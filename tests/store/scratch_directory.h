@@ -2,9 +2,8 @@
 #ifndef REPRISE_TESTS_STORE_SCRATCH_DIRECTORY_H_
 #define REPRISE_TESTS_STORE_SCRATCH_DIRECTORY_H_
 
-#include <stdlib.h>
-
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
