@@ -1,0 +1,153 @@
+// The daemon: opens the store, serves it, and ends in good order.
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "api/handler.h"
+#include "api/metrics.h"
+#include "api/server.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "store/catalogue.h"
+#include "store/memory_engine.h"
+#include "tools/reprised_config.h"
+
+namespace reprise {
+namespace {
+
+// Tells systemd, when it asked to be told (sd_notify(3)).
+void NotifySupervisor(std::string_view state) {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  sockaddr_un address{};
+  if (path == nullptr || std::strlen(path) >= sizeof(address.sun_path)) return;
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, path);
+  if (path[0] == '@') address.sun_path[0] = '\0';  // the abstract namespace
+  int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) +
+                                       std::strlen(path));
+  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
+                 reinterpret_cast<const sockaddr*>(&address), length);
+  ::close(fd);
+}
+
+// Under its name only once it is whole.
+Status WritePortFile(const std::string& path,
+                     const std::vector<std::string>& endpoints) {
+  std::string unfinished = path + ".new";
+  {
+    std::ofstream file(unfinished, std::ios::trunc);
+    for (const std::string& endpoint : endpoints) file << endpoint << '\n';
+    file.flush();
+    if (!file) return UnavailableError("port file: can't write " + unfinished);
+  }
+  if (std::rename(unfinished.c_str(), path.c_str()) != 0) {
+    return UnavailableError("port file: can't rename to " + path + ": " +
+                            std::strerror(errno));
+  }
+  return Status::Ok();
+}
+
+// The signals that end the daemon, for this thread and those it makes.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+Result<std::unique_ptr<Engine>> OpenEngine(const ReprisedConfig& config) {
+  if (config.engine == "memory") return OpenMemoryEngine(MakeMemoryStore());
+  return UnimplementedError("engine " + config.engine +
+                            " is not part of this build");
+}
+
+ServerOptions ServerOptionsOf(const ReprisedConfig& config) {
+  ServerOptions options;
+  options.listen = config.listen;
+  options.io_threads = config.io_threads;
+  options.store_threads = config.store_threads;
+  options.max_connections = config.max_connections;
+  options.upload_bytes = config.upload_bytes;
+  options.send_queue_bytes = config.send_queue_bytes;
+  options.timeouts.idle_ms = config.idle_timeout_s * 1000;
+  options.timeouts.message_ms = config.message_timeout_s * 1000;
+  options.timeouts.write_ms = config.write_timeout_s * 1000;
+  options.drain_timeout_ms = config.drain_timeout_s * 1000;
+  return options;
+}
+
+Status RunDaemon(const ReprisedConfig& config) {
+  sigset_t stop_signals = BlockStopSignals();
+  REPRISE_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, OpenEngine(config));
+  CatalogueOptions catalogue_options;
+  catalogue_options.durability = config.durability == "synced"
+                                     ? Durability::kSynced
+                                     : Durability::kWritten;
+  REPRISE_ASSIGN_OR_RETURN(
+      std::unique_ptr<Catalogue> catalogue,
+      Catalogue::Open(engine.get(), &SystemClock(), catalogue_options));
+
+  ServerMetrics metrics;
+  HandlerContext context;
+  context.catalogue = catalogue.get();
+  context.clock = &SystemClock();
+  context.metrics = &metrics;
+  context.default_durability = catalogue_options.durability;
+  context.limits.in_flight_bytes = config.connection_upload_bytes;
+  REPRISE_ASSIGN_OR_RETURN(std::unique_ptr<Server> server,
+                           Server::Start(&context, ServerOptionsOf(config)));
+  for (const std::string& endpoint : server->endpoints()) {
+    REPRISE_LOG_INFO("serving {} on {}", engine->name(), endpoint);
+  }
+  if (!config.port_file.empty()) {
+    REPRISE_RETURN_IF_ERROR(
+        WritePortFile(config.port_file, server->endpoints()));
+  }
+  NotifySupervisor("READY=1");
+
+  int signal = 0;
+  sigwait(&stop_signals, &signal);
+  REPRISE_LOG_INFO("{}: draining", strsignal(signal));
+  // A second signal does not wait.
+  pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
+  NotifySupervisor("STOPPING=1");
+  server->Drain();
+  server.reset();
+  Status flushed = catalogue->Flush();
+  REPRISE_LOG_INFO("stopped");
+  return flushed;
+}
+
+}  // namespace
+}  // namespace reprise
+
+int main(int argc, char** argv) {
+  reprise::ReprisedCommand command = reprise::ParseReprisedCommand(argc, argv);
+  if (!command.run) {
+    std::fputs(command.text.c_str(), command.exit_code == 0 ? stdout : stderr);
+    return command.exit_code;
+  }
+  reprise::Status status = reprise::InitLog(command.config.log_level);
+  if (status.ok()) status = reprise::RunDaemon(command.config);
+  if (!status.ok()) {
+    std::fprintf(stderr, "reprised: %s\n", status.ToString().c_str());
+    return 1;
+  }
+  return 0;
+}

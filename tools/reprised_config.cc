@@ -1,0 +1,187 @@
+#include "tools/reprised_config.h"
+
+#include <CLI/CLI.hpp>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "api/listen_address.h"
+
+namespace reprise {
+namespace {
+
+constexpr char kAbout[] =
+    "reprised keeps the KV cache of conversations: compressed, durable and "
+    "verified.\n\n"
+    "  reprised --dir /var/lib/reprise\n\n"
+    "serves clients on 127.0.0.1:7077, and /metrics, /healthz, /readyz and\n"
+    "/api/stats over HTTP on 127.0.0.1:7078. SIGTERM lets open requests\n"
+    "finish, then ends the daemon. Every option can stand in a config file\n"
+    "(--config FILE, as key = value) and, as REPRISE_ and its name in "
+    "capitals,\nin the environment. Sizes take units: 512MiB, 2GiB.";
+
+// "block-cache" becomes "REPRISE_BLOCK_CACHE".
+std::string VariableOf(std::string_view option) {
+  std::string name = "REPRISE_";
+  for (char c : option) {
+    name += c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  }
+  return name;
+}
+
+std::string CheckAddress(const std::string& text) {
+  Result<ListenAddress> address = ParseListenAddress(text);
+  return address.ok() ? std::string() : std::string(address.status().message());
+}
+
+class Options {
+ public:
+  Options(CLI::App* app, ReprisedConfig* config) : app_(app), config_(config) {
+    AddStore();
+    AddNetwork();
+    AddLimits();
+    AddTimes();
+  }
+
+ private:
+  template <typename T>
+  CLI::Option* Add(const std::string& name, T* value, const std::string& help) {
+    return app_->add_option("--" + name, *value, help)
+        ->capture_default_str()
+        ->envname(VariableOf(name));
+  }
+  void AddSize(const std::string& name, uint64_t* value,
+               const std::string& help) {
+    Add(name, value, help)->transform(CLI::AsSizeValue(false));
+  }
+  void AddSeconds(const std::string& name, int64_t* value, int64_t least,
+                  const std::string& help) {
+    Add(name, value, help + ", in seconds")
+        ->check(CLI::Range(least, int64_t{30} * 24 * 3600));
+  }
+  template <typename T>
+  void AddCount(const std::string& name, T* value, T most,
+                const std::string& help) {
+    Add(name, value, help)->check(CLI::Range(T{1}, most));
+  }
+
+  void AddStore() {
+    Add("engine", &config_->engine, "Where state is kept: rocksdb or memory")
+        ->check(CLI::IsMember({"rocksdb", "memory"}));
+    Add("dir", &config_->dir, "Directory of the store (rocksdb)");
+    Add("durability", &config_->durability,
+        "What an acknowledged commit survives: written (kill -9) or synced "
+        "(power loss)")
+        ->check(CLI::IsMember({"written", "synced"}));
+    AddSize("block-cache", &config_->block_cache_bytes,
+            "Memory for blocks read from disk");
+    AddSize("memtable", &config_->memtable_bytes,
+            "Memory for writes not yet in files");
+    AddSeconds("collect-interval", &config_->collect_interval_s, 0,
+               "Between collections of garbage (0: only on request)");
+  }
+
+  void AddNetwork() {
+    Add("listen", &config_->listen,
+        "Addresses to serve: HOST:PORT or unix:/PATH; port 0 picks one")
+        ->check(CLI::Validator(CheckAddress, "ADDRESS"));
+    Add("admin", &config_->admin,
+        "Address of the HTTP listener; empty for none");
+    Add("port-file", &config_->port_file,
+        "Write the addresses that were bound here, one a line");
+  }
+
+  void AddLimits() {
+    AddCount("io-threads", &config_->io_threads, 64u,
+             "Threads that move bytes");
+    AddCount("store-threads", &config_->store_threads, 256u,
+             "Threads that wait for the store");
+    AddCount("max-connections", &config_->max_connections, 65'536u,
+             "Connections at once; more are closed at once");
+    AddSize("upload-bytes", &config_->upload_bytes,
+            "Requests not yet answered, of all connections");
+    AddSize("connection-upload-bytes", &config_->connection_upload_bytes,
+            "The same, of one connection");
+    AddSize("send-queue-bytes", &config_->send_queue_bytes,
+            "Answers of one connection that wait to be sent");
+    Add("log-level", &config_->log_level,
+        "trace, debug, info, warn, error or off")
+        ->check(
+            CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
+  }
+
+  void AddTimes() {
+    AddSeconds("idle-timeout", &config_->idle_timeout_s, 1,
+               "Close a connection without requests after this");
+    AddSeconds("message-timeout", &config_->message_timeout_s, 1,
+               "From a message's first byte to its last");
+    AddSeconds("write-timeout", &config_->write_timeout_s, 1,
+               "Close a connection that takes no bytes after this");
+    AddSeconds("drain-timeout", &config_->drain_timeout_s, 0,
+               "After SIGTERM, close what is still open after this");
+  }
+
+  CLI::App* app_;
+  ReprisedConfig* config_;
+};
+
+// What no single option can check.
+std::string CheckTogether(const ReprisedConfig& config) {
+  if (config.engine == "rocksdb" && config.dir.empty()) {
+    return "--dir is missing: the directory of the store";
+  }
+  return config.admin.empty() ? std::string() : CheckAddress(config.admin);
+}
+
+ReprisedCommand Refused(std::string text) {
+  ReprisedCommand command;
+  command.text = std::move(text);
+  command.exit_code = 2;
+  return command;
+}
+
+}  // namespace
+
+ReprisedCommand ParseReprisedCommand(int argc, const char* const* argv) {
+  CLI::App app(kAbout, "reprised");
+  ReprisedCommand command;
+  Options options(&app, &command.config);
+  bool check_only = false;
+  bool print = false;
+  app.set_config("--config", "", "Config file (TOML)")
+      ->envname("REPRISE_CONFIG");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_flag("--check-config", check_only,
+               "Check everything said here and leave")
+      ->configurable(false);
+  app.add_flag("--print-config", print,
+               "Print the config that would be used and leave")
+      ->configurable(false);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out;
+    std::ostringstream err;
+    int code = app.exit(error, out, err);
+    if (code != 0) return Refused("reprised: " + err.str());
+    command.text = out.str();
+    return command;
+  }
+  command.config.admin_is_default = app.count("--admin") == 0;
+  if (print) {
+    command.text = app.config_to_str(/*default_also=*/true,
+                                     /*write_description=*/true);
+    return command;
+  }
+  if (std::string wrong = CheckTogether(command.config); !wrong.empty()) {
+    return Refused("reprised: " + wrong + "\n");
+  }
+  if (check_only) {
+    command.text = "the configuration is good\n";
+    return command;
+  }
+  command.run = true;
+  return command;
+}
+
+}  // namespace reprise
