@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <string>
 
 #include "base/limits.h"
+#include "tests/support/allocation_count.h"
 #include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
 #include "tests/support/model_specs.h"
@@ -120,7 +122,8 @@ TEST_P(CodecConformanceTest, GivesBackEveryModelAndKindOfValue) {
 TEST_P(CodecConformanceTest, GivesBackEveryDTypeAndTokenCount) {
   for (const DType dtype : kAllDTypes) {
     for (uint16_t tokens = 1; tokens <= kSegmentTokens; ++tokens) {
-      for (const KvKind kind : kAllKvKinds) {
+      const KvKind other = kAllKvKinds[tokens % std::size(kAllKvKinds)];
+      for (const KvKind kind : {KvKind::kTypical, other}) {
         ASSERT_TRUE(Use(TinyModel(dtype), {.token_count = tokens}));
         SCOPED_TRACE(std::string(DTypeName(dtype)) + ", " + Describe(kind));
         ExpectRoundTrip(kind);
@@ -231,6 +234,73 @@ TEST_P(CodecConformanceTest, WarmScratchAndBuilderChangeNothing) {
     Result<ByteView> warm = builder.Finish();
     ASSERT_TRUE(warm.ok());
     EXPECT_TRUE(BytesEqual(*warm, cold));
+  }
+}
+
+TEST_P(CodecConformanceTest, AllocatesNothingOnceWarm) {
+  ASSERT_TRUE(Use(MixedModel(), {}));
+  const KvRows rows = Rows(KvKind::kTypical);
+  KvRows out(setting_.slices, 64);
+  const std::vector<ConstPlaneRows> views = rows.Const();
+  const std::vector<PlaneRows> targets = out.Mutable();
+  const EncodeRequest encode{.info = InfoOf(setting_.spec, setting_.place),
+                             .slices = setting_.slices,
+                             .rows = views,
+                             .profile = setting_.profile.get()};
+  const DecodeRequest decode{.slices = setting_.slices,
+                             .rows = targets,
+                             .token_count = 64,
+                             .profile = setting_.profile.get()};
+  CodecScratch scratch;
+  FrameBuilder builder;
+  FrameView view;
+  for (const bool warm : {false, true}) {
+    const uint64_t before = AllocationCount();
+    ASSERT_TRUE(codec().Encode(encode, &scratch, &builder).ok());
+    Result<ByteView> frame = builder.Finish();
+    ASSERT_TRUE(frame.ok());
+    ASSERT_TRUE(ParseFrame(*frame, &view).ok());
+    ASSERT_TRUE(CheckFrameAgainstModel(view, setting_.spec).ok());
+    ASSERT_TRUE(codec().Decode(view, decode, &scratch).ok());
+    const uint64_t count = AllocationCount() - before;
+    if (warm) {
+      EXPECT_EQ(count, 0u);
+    } else {
+      EXPECT_GT(count, 0u);
+    }
+  }
+}
+
+// Almost a layer group of the smallest planes there are, and the largest layer
+// after it, of bytes that no codec can shorten.
+TEST_P(CodecConformanceTest, TheLargestLayerGroupFitsAFrame) {
+  ModelSpec spec = OpaqueModel();
+  PlaneSpec plane = spec.layers[0].planes[0];
+  plane.heads = 1;
+  plane.dim = 1;
+  LayerSpec layer;
+  for (uint32_t p = 0; p < kMaxPlanesPerLayer; ++p) {
+    plane.name = "p" + std::to_string(p);
+    layer.planes.push_back(plane);
+  }
+  const uint64_t layer_bytes = kMaxPlanesPerLayer * kSegmentTokens;
+  spec.layers.assign(kLayerGroupBytes / layer_bytes - 1, layer);
+  for (PlaneSpec& p : layer.planes) p.dim = kMaxLayerSegmentBytes / layer_bytes;
+  spec.layers.push_back(layer);
+  ASSERT_EQ(ValidateModelSpec(spec).ToString(), "OK");
+  ASSERT_EQ(LayerGroupsOf(spec).size(), 1u);
+
+  ASSERT_TRUE(Use(spec, {}));
+  Bytes packed(RawBytesOf(setting_.slices, 64));
+  Random(1).Fill(packed);
+  KvRows rows(setting_.slices, 64);
+  rows.Unpack(packed);
+  const Bytes frame = Encode(rows);
+  ASSERT_LE(frame.size(), kMaxFrameBytes);
+  KvRows out(setting_.slices, 64);
+  ASSERT_EQ(Decode(frame, 64, &out).ToString(), "OK");
+  if (codec().is_exact()) {
+    EXPECT_TRUE(BytesEqual(out.Packed(), packed));
   }
 }
 

@@ -5,6 +5,7 @@
 #define REPRISE_TESTS_SUPPORT_CODEC_CASES_H_
 
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,11 @@ struct CodecCase {
   // The bytes of a profile for a model; null: the codec is used without one.
   Result<Bytes> (*fit)(const ModelSpec& spec) = nullptr;
 };
+
+// What a failed test prints.
+inline void PrintTo(const CodecCase& codec_case, std::ostream* out) {
+  *out << codec_case.name;
+}
 
 std::vector<CodecCase> CodecCases();
 
