@@ -5,11 +5,14 @@
 // not reach, before the head swings, at the epoch it read when it began, and
 // never swings after max_commit_ms. A collection
 //   1. raises the epoch to E and waits until commits begun before it are over;
-//   2. marks what roots reach: heads, recent commits, leases;
+//   2. marks what roots reach: heads, recent commits, leases, and commits put
+//      or touched since the epoch began (what fork and rewind move to);
 //   3. condemns what is stored, is not marked and was last touched before E;
 //   4. waits once more, marks again, and removes those of the condemned that
 //      are still unmarked and that nobody touched at E or later.
-// Correctness rests on ObjectStore::Touch and RemoveIfUntouched alone.
+// Correctness rests on ObjectStore::Touch and RemoveIfUntouched, and for
+// rendition records on their versions. Models and profiles are never collected;
+// nothing is in a domain of which a commit can't be read.
 #ifndef REPRISE_STORE_COLLECTOR_H_
 #define REPRISE_STORE_COLLECTOR_H_
 
@@ -26,6 +29,9 @@ struct CollectorOptions {
   uint32_t step_objects = 1000;
   // Longer than CatalogueOptions::max_commit_ms.
   int64_t wait_ms = 70'000;
+  // Bounds the memory of one collection, about 120 bytes each; what is beyond
+  // is left to the next one.
+  uint64_t max_condemned = 1'000'000;
 };
 
 struct CollectorReport {
@@ -54,7 +60,9 @@ class Collector {
   };
   virtual Phase phase() const = 0;
   // Does a bounded piece of work, or nothing while it waits: then
-  // `wait_until_ms()` (monotonic) says when to come back.
+  // `wait_until_ms()` (monotonic) says when to come back. After an error the
+  // same step may be tried again. kDataLoss when a session's record is
+  // damaged: what is garbage can't be told then, and nothing is removed.
   virtual Status Step() = 0;
   virtual int64_t wait_until_ms() const = 0;
   virtual const CollectorReport& report() const = 0;
