@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <climits>
 #include <functional>
 #include <string>
 
@@ -193,12 +194,19 @@ TEST_F(CollectorTest, KeepsADomainOfWhichACommitIsLost) {
 
 class InterleavedCollectorTest : public CollectorTest {
  protected:
-  static constexpr int kPhases = 7;
-
-  // Steps until the collector has left `count` phases behind.
-  void Advance(Collector* collector, int count) {
-    while (static_cast<int>(collector->phase()) < count) {
+  // How far the collector is: phases left behind, and then each step of the
+  // sweep. In small steps, all steps.
+  int Progress(const Collector& collector) const {
+    const int phase = static_cast<int>(collector.phase());
+    return small_steps_ ? steps_ : phase + sweep_steps_;
+  }
+  void Advance(Collector* collector, int progress) {
+    while (collector->phase() != Collector::Phase::kDone &&
+           Progress(*collector) < progress) {
+      const bool is_sweep = collector->phase() == Collector::Phase::kSweep;
       StepOf(collector);
+      ++steps_;
+      if (is_sweep) ++sweep_steps_;
       if (HasFatalFailure()) return;
     }
   }
@@ -220,13 +228,17 @@ class InterleavedCollectorTest : public CollectorTest {
     const std::unique_ptr<Engine> handle = OpenMemoryEngine(store_);
     FailingEngine hooked(handle.get());
     const std::unique_ptr<Catalogue> catalogue = OpenCatalogue(&hooked);
-    const auto collector = MakeCollector(catalogue_.get(), {});
+    CollectorOptions options;
+    if (small_steps_) options.step_objects = 1;
+    const auto collector = MakeCollector(catalogue_.get(), options);
+    steps_ = 0;
+    sweep_steps_ = 0;
     int calls = 0;
     // After calls only: between the check of its deadline and the swap that
     // follows, an operation must not rest for longer than the collector waits.
     hooked.after = [&] {
       if (calls == first_call) Advance(collector.get(), split);
-      if (calls == second_call) Advance(collector.get(), kPhases);
+      if (calls == second_call) Advance(collector.get(), INT_MAX);
       ++calls;
       return Status();
     };
@@ -236,7 +248,8 @@ class InterleavedCollectorTest : public CollectorTest {
       status = test.operation(catalogue.get());
     }
     EXPECT_TRUE(status.ok()) << status.ToString();
-    Advance(collector.get(), kPhases);
+    Advance(collector.get(), INT_MAX);
+    progress_ = Progress(*collector);
     const Status after = test.check();
     EXPECT_TRUE(after.ok()) << after.ToString();
     Collect();
@@ -248,17 +261,23 @@ class InterleavedCollectorTest : public CollectorTest {
   void RunAll(const Case& test) {
     const int calls = RunOnce(test, -1, -1, 0);
     EXPECT_GT(calls, 0);
+    const int splits = progress_;
     for (int first = 0; first < calls; ++first) {
       for (int second = first; second <= calls; ++second) {
-        for (int split = 0; split <= kPhases; ++split) {
+        for (int split = 0; split <= splits; ++split) {
           RunOnce(test, first, second, split);
           ASSERT_FALSE(HasFailure())
-              << "collector after call " << first << " for " << split
-              << " phases, and the rest after call " << second;
+              << "collector after call " << first << " up to " << split
+              << ", and the rest after call " << second;
         }
       }
     }
   }
+
+  bool small_steps_ = false;
+  int steps_ = 0;
+  int sweep_steps_ = 0;
+  int progress_ = 0;  // at the end of the last run
 };
 
 TEST_F(InterleavedCollectorTest, ASaveOfWhatIsGarbageIsWhole) {
@@ -278,6 +297,46 @@ TEST_F(InterleavedCollectorTest, ASaveOfWhatIsGarbageIsWhole) {
           },
       .check = [&] { return ReadAll("new"); },
   });
+}
+
+// The other way round: a save goes on at every pair of the collector's calls,
+// so also between its looking at a segment and its removing the record.
+TEST_F(InterleavedCollectorTest, ASaveInsideOfACollectionIsWhole) {
+  const auto tokens = ToyTokens(1, 70);
+  int calls = 1;
+  for (int first = 0; first < calls; ++first) {
+    for (int second = first; second < calls; ++second) {
+      store_ = MakeMemoryStore();
+      engine_ = OpenMemoryEngine(store_);
+      catalogue_ = OpenCatalogue(engine_.get());
+      ToyWorker worker(catalogue_.get(), tenant_, TinyModel());
+      REPRISE_ASSERT_OK(worker.Save("old", tokens).status());
+      REPRISE_ASSERT_OK(catalogue_->RemoveSession(tenant_, "old"));
+      const std::unique_ptr<Engine> handle = OpenMemoryEngine(store_);
+      FailingEngine hooked(handle.get());
+      const std::unique_ptr<Catalogue> catalogue = OpenCatalogue(&hooked);
+      const auto collector = MakeCollector(catalogue.get(), {});
+      int call = 0;
+      hooked.before = [&]() -> Status {
+        const int now = call++;
+        if (now == first) {
+          REPRISE_RETURN_IF_ERROR(worker.Put(tokens, {.seed = 9}));
+        }
+        if (now != second) return Status();
+        const auto outcome = worker.Commit("new", tokens);
+        REPRISE_RETURN_IF_ERROR(outcome.status());
+        if (outcome->missing.empty()) return Status();
+        return worker.Save("new", tokens, {.seed = 9}).status();
+      };
+      Advance(collector.get(), INT_MAX);
+      ASSERT_FALSE(HasFatalFailure());
+      calls = call;
+      const Status status = ReadAll("new");
+      ASSERT_TRUE(status.ok()) << status.ToString() << ", published at call "
+                               << first << ", committed at " << second;
+    }
+  }
+  EXPECT_GT(calls, 30);
 }
 
 TEST_F(InterleavedCollectorTest, AnAppendIsWhole) {
@@ -300,28 +359,44 @@ TEST_F(InterleavedCollectorTest, AnAppendIsWhole) {
   });
 }
 
+// Sessions are listed one a step. A commit may move behind the back of the
+// listing in both mark passes, each time by a fork whose source is removed.
 TEST_F(InterleavedCollectorTest, AForkOutlivesItsSource) {
-  const auto tokens = ToyTokens(1, 100);
-  // The fork's name is listed before and after the source's.
-  for (const std::string name : {"a", "z"}) {
-    RunAll({
-        .prepare =
-            [&] {
-              ToyWorker worker(catalogue_.get(), tenant_, TinyModel());
-              REPRISE_ASSERT_OK(worker.Save("m", tokens).status());
-            },
-        .operation =
-            [&](Catalogue* catalogue) {
-              const Status forked =
-                  catalogue->Fork(tenant_, "m", CommitId(), name).status();
-              if (!forked.ok() && catalogue->GetSession(tenant_, "m").ok()) {
-                return forked;
-              }
-              return catalogue->RemoveSession(tenant_, "m");
-            },
-        .check = [&] { return ReadAll(name); },
-    });
+  const auto tokens = ToyTokens(1, 30);
+  CollectorOptions options;
+  options.step_objects = 1;
+  const auto move = [&](std::string_view from, std::string_view to) {
+    REPRISE_ASSERT_OK(catalogue_->Fork(tenant_, from, CommitId(), to).status());
+    REPRISE_ASSERT_OK(catalogue_->RemoveSession(tenant_, from));
+  };
+  small_steps_ = true;
+  int steps = 1;
+  for (int first = 0; first < steps; ++first) {
+    for (int second = first; second < steps; ++second) {
+      store_ = MakeMemoryStore();
+      engine_ = OpenMemoryEngine(store_);
+      catalogue_ = OpenCatalogue(engine_.get());
+      ToyWorker worker(catalogue_.get(), tenant_, TinyModel());
+      REPRISE_ASSERT_OK(worker.Save("m", tokens).status());
+      // Where the listing can stand between the names of the forks.
+      REPRISE_ASSERT_OK(worker.Save("aa", ToyTokens(2, 5)).status());
+      REPRISE_ASSERT_OK(worker.Save("c", ToyTokens(3, 5)).status());
+      const auto collector = MakeCollector(catalogue_.get(), options);
+      steps_ = 0;
+      Advance(collector.get(), first);
+      move("m", "b");
+      Advance(collector.get(), second);
+      move("b", "a");
+      Advance(collector.get(), INT_MAX);
+      steps = steps_;
+      REPRISE_ASSERT_OK(ReadAll("a"));
+      Collect();
+      const Status status = ReadAll("a");
+      ASSERT_TRUE(status.ok()) << status.ToString() << ", moved after step "
+                               << first << " and step " << second;
+    }
   }
+  EXPECT_GT(steps, 30);
 }
 
 TEST_F(InterleavedCollectorTest, AFetchReadsAllThatItPlanned) {
