@@ -24,7 +24,7 @@
 #include "api/byte_budget.h"
 #include "api/listen_address.h"
 #include "api/session.h"
-#include "api/transport.h"
+#include "api/session_transport.h"
 #include "base/log.h"
 
 namespace reprise {

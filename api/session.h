@@ -19,7 +19,7 @@
 #include "api/byte_budget.h"
 #include "api/framing.h"
 #include "api/handler.h"
-#include "api/transport.h"
+#include "api/session_transport.h"
 
 namespace reprise {
 

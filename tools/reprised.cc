@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "store/catalogue.h"
 #include "store/memory_engine.h"
+#include "store/rocks_engine.h"
 #include "tools/reprised_config.h"
 
 namespace reprise {
@@ -73,8 +74,11 @@ sigset_t BlockStopSignals() {
 
 Result<std::unique_ptr<Engine>> OpenEngine(const ReprisedConfig& config) {
   if (config.engine == "memory") return OpenMemoryEngine(MakeMemoryStore());
-  return UnimplementedError("engine " + config.engine +
-                            " is not part of this build");
+  RocksOptions options;
+  options.directory = config.dir;
+  options.block_cache_bytes = config.block_cache_bytes;
+  options.memtable_bytes = config.memtable_bytes;
+  return OpenRocksEngine(options);
 }
 
 ServerOptions ServerOptionsOf(const ReprisedConfig& config) {

@@ -1,4 +1,4 @@
-#include "api/transport.h"
+#include "api/session_transport.h"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>

@@ -1,7 +1,7 @@
 // A stream of bytes to a peer, as the session sees it: a TCP or unix socket,
 // or what a test puts in its place.
-#ifndef REPRISE_API_TRANSPORT_H_
-#define REPRISE_API_TRANSPORT_H_
+#ifndef REPRISE_API_SESSION_TRANSPORT_H_
+#define REPRISE_API_SESSION_TRANSPORT_H_
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -43,4 +43,4 @@ std::unique_ptr<Transport> MakeSocketTransport(
 
 }  // namespace reprise
 
-#endif  // REPRISE_API_TRANSPORT_H_
+#endif  // REPRISE_API_SESSION_TRANSPORT_H_
