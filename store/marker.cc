@@ -1,7 +1,5 @@
 #include "store/marker.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 
 namespace reprise {
@@ -25,26 +23,6 @@ std::string_view DomainText(const DomainId& domain) {
 }
 
 }  // namespace
-
-void MarkSet::Add(uint64_t hash) {
-  hashes_.push_back(hash);
-  if (hashes_.size() >= next_sort_) {
-    SortOut();
-    next_sort_ = std::max(next_sort_, 2 * hashes_.size());
-  }
-}
-
-void MarkSet::SortOut() {
-  std::ranges::sort(hashes_);
-  const auto rest = std::ranges::unique(hashes_);
-  hashes_.erase(rest.begin(), rest.end());
-}
-
-void MarkSet::Seal() { SortOut(); }
-
-bool MarkSet::Contains(uint64_t hash) const {
-  return std::ranges::binary_search(hashes_, hash);
-}
 
 Status Marker::Step() {
   switch (phase_) {

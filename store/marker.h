@@ -16,26 +16,9 @@
 
 #include "base/status.h"
 #include "store/catalogue.h"
+#include "store/mark_set.h"
 
 namespace reprise {
-
-// A set of 64-bit hashes. A false hit keeps a piece of garbage until later;
-// eight bytes an entry allow for hundreds of millions.
-class MarkSet {
- public:
-  void Add(uint64_t hash);
-  // No Add after it.
-  void Seal();
-  // REQUIRES: sealed.
-  bool Contains(uint64_t hash) const;
-  uint64_t size() const { return hashes_.size(); }
-
- private:
-  void SortOut();
-
-  std::vector<uint64_t> hashes_;
-  size_t next_sort_ = 1 << 16;
-};
 
 class Marker {
  public:

@@ -88,10 +88,14 @@ class BatchReader {
   static Status ReadObject(const Result<PinnedBytes>& value,
                            const SegmentId& id, SegmentRecord* out) {
     if (!value.ok()) return value.status();
-    REPRISE_ASSIGN_OR_RETURN(*out, DecodeSegment(value->view()));
-    if (out->Id() == id) return Status();
-    return DataLossError("segment record: it is of " + out->Id().ShortHex() +
-                         ", its key says " + id.ShortHex());
+    REPRISE_ASSIGN_OR_RETURN(SegmentRecord segment,
+                             DecodeSegment(value->view()));
+    if (const SegmentId found = segment.Id(); found != id) {
+      return DataLossError("segment record: it is of " + found.ShortHex() +
+                           ", its key says " + id.ShortHex());
+    }
+    *out = std::move(segment);
+    return Status();
   }
 
   Engine* const engine_;
