@@ -1,5 +1,6 @@
 // The codecs that are built. One line a codec.
 #include "codec/codec.h"
+#include "codec/exact_codec.h"
 #include "codec/raw_codec.h"
 
 namespace reprise {
@@ -17,6 +18,7 @@ const Codec* Only() {
 std::span<const Codec* const> AllCodecs() {
   static const Codec* const codecs[] = {
       Only<RawCodec>(),
+      Only<ExactCodec>(),
   };
   return codecs;
 }

@@ -5,6 +5,7 @@ namespace reprise {
 std::vector<CodecCase> CodecCases() {
   return {
       {.name = "Raw", .id = CodecId::kRaw},
+      {.name = "Exact", .id = CodecId::kExact},
   };
 }
 

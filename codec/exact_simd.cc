@@ -1,0 +1,677 @@
+// One source for all instruction sets (Highway). A row of 32 lanes is 2
+// vectors of AVX-512, 4 of AVX2, 8 of NEON. What bounds decoding is the
+// table look-up, a gather for each vector; everything else runs in its shadow.
+#include "codec/exact_simd.h"
+
+#include <cstring>
+
+// Ice Lake's byte permutes and 16-bit compress, where the machine has them.
+#ifndef HWY_WANT_AVX3_DL
+#define HWY_WANT_AVX3_DL
+#endif
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/exact_simd.cc"
+// clang-format off
+#include "hwy/foreach_target.h"
+// clang-format on
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace reprise {
+namespace HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+
+bool Decode(const ExactStream& stream, const ExactCoded& coded,
+            const uint32_t* decode, uint32_t token_count, uint8_t* rows,
+            uint64_t stride) {
+  return ExactDecodeScalar(stream, coded, decode, token_count, rows, stride);
+}
+
+uint32_t Encode(const ExactStream& stream, const ExactEncodeEntry* encode,
+                const uint8_t* rows, uint64_t stride, ExactEncodeOut* out) {
+  return ExactEncodeScalar(stream, encode, rows, stride, out);
+}
+
+#else
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D32 = hn::CappedTag<uint32_t, 16>;
+using D16 = hn::Repartition<uint16_t, D32>;
+using V32 = hn::VFromD<D32>;
+using V16 = hn::VFromD<D16>;
+using M32 = hn::Mask<D32>;
+
+constexpr uint32_t kLanes32 = hn::MaxLanes(D32());
+constexpr uint32_t kVectors = kExactLanes / kLanes32;
+constexpr uint32_t kPairs = kVectors / 2;  // of u16 vectors in a row
+
+// [mask of up to 8 lanes][lane]: which of the packed words a lane takes, and
+// the reverse with packed words at the end.
+struct MaskTables {
+  uint8_t expand[256][8];
+  uint8_t compress[256][8];
+};
+
+constexpr MaskTables MakeMaskTables() {
+  constexpr uint32_t lanes = kLanes32 < 8 ? kLanes32 : 8;
+  MaskTables tables{};
+  for (uint32_t mask = 0; mask < (1u << lanes); ++mask) {
+    uint32_t set = 0;
+    for (uint32_t l = 0; l < lanes; ++l) {
+      tables.expand[mask][l] = static_cast<uint8_t>(set);
+      set += mask >> l & 1;
+    }
+    uint32_t at = lanes - set;
+    for (uint32_t l = 0; l < lanes; ++l) {
+      if (mask >> l & 1) tables.compress[mask][at++] = static_cast<uint8_t>(l);
+    }
+  }
+  return tables;
+}
+
+alignas(64) constexpr MaskTables kMaskTables = MakeMaskTables();
+
+HWY_INLINE uint32_t Bits(M32 mask) {
+  uint8_t bytes[8] = {};
+  hn::StoreMaskBits(D32(), mask, bytes);
+  uint16_t bits;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return bits;
+}
+
+// Words and rows lie at any address: they are loaded and stored as bytes.
+template <class D>
+HWY_INLINE hn::VFromD<D> LoadBytes(D d, const uint8_t* p) {
+  return hn::BitCast(d, hn::LoadU(hn::Repartition<uint8_t, D>(), p));
+}
+
+HWY_INLINE V32 LoadWords(const uint8_t* p) {
+  return hn::PromoteTo(D32(), LoadBytes(hn::Rebind<uint16_t, D32>(), p));
+}
+
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+HWY_INLINE V32 TakeWords(const uint8_t* words, uint32_t bits) {
+  return V32{_mm512_maskz_expand_epi32(static_cast<__mmask16>(bits),
+                                       LoadWords(words).raw)};
+}
+
+// Puts the low words of the chosen lanes in front of `end`.
+HWY_INLINE uint16_t* GiveWords(V32 x, uint32_t bits, uint16_t* end) {
+  const uint32_t count = static_cast<uint32_t>(__builtin_popcount(bits));
+  const __m256i words = _mm512_cvtepi32_epi16(
+      _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), x.raw));
+  end -= count;
+  _mm256_mask_storeu_epi16(end, static_cast<__mmask16>((1u << count) - 1),
+                           words);
+  return end;
+}
+
+#else
+
+HWY_INLINE V32 Permute(V32 v, const uint8_t* index8) {
+  const hn::Rebind<uint8_t, D32> d8;
+  const V32 index = hn::PromoteTo(D32(), hn::LoadU(d8, index8));
+  return hn::TableLookupLanes(v, hn::IndicesFromVec(D32(), index));
+}
+
+HWY_INLINE V32 TakeWords(const uint8_t* words, uint32_t bits) {
+  return Permute(LoadWords(words), kMaskTables.expand[bits]);
+}
+
+HWY_INLINE uint16_t* GiveWords(V32 x, uint32_t bits, uint16_t* end) {
+  const V16 packed = hn::BitCast(D16(), Permute(x, kMaskTables.compress[bits]));
+  // A whole vector that ends at `end`: what is too much lies in front.
+  const hn::Half<D16> d;
+  hn::StoreU(hn::LowerHalf(d, hn::ConcatEven(D16(), packed, packed)), d,
+             end - kLanes32);
+  return end - __builtin_popcount(bits);
+}
+
+#endif
+
+// ------------------------------------------------------------------ decode
+
+struct Coder {
+  const uint32_t* table;
+  const uint8_t* words;
+  uint32_t cursor;
+};
+
+// Steps 1 to 3 of the format for one vector of lanes; returns symbols.
+template <bool kShort>
+HWY_INLINE V32 DecodeVector(V32& x, const uint32_t* table_slot, M32 active,
+                            Coder& coder) {
+  const D32 d;
+  const V32 slots = hn::Set(d, kExactSlots - 1);
+  const V32 index = hn::Add(hn::And(x, slots), hn::Load(d, table_slot));
+  const V32 entry = hn::GatherIndex(
+      d, coder.table, hn::BitCast(hn::RebindToSigned<D32>(), index));
+  const V32 frequency =
+      hn::And(hn::ShiftRight<kExactFrequencyShift>(entry), slots);
+  V32 next =
+      hn::Add(hn::Mul(frequency, hn::ShiftRight<kExactProbabilityBits>(x)),
+              hn::And(entry, slots));
+  M32 low = hn::Eq(hn::ShiftRight<16>(next), hn::Zero(d));
+  if (kShort) low = hn::And(low, active);
+  const uint32_t bits = Bits(low);
+  const V32 words = TakeWords(coder.words + 2 * uint64_t{coder.cursor}, bits);
+  coder.cursor += static_cast<uint32_t>(__builtin_popcount(bits));
+  next = hn::IfThenElse(low, hn::Or(hn::ShiftLeft<16>(next), words), next);
+  x = kShort ? hn::IfThenElse(active, next, x) : next;
+  return hn::ShiftRight<kExactSymbolShift>(entry);
+}
+
+// How values of 16 bits are put together: raw bits by a byte shuffle that
+// brings each field into its lane, a multiplication that moves its top bit to
+// the lane's, and a shift down.
+class Join16 {
+ public:
+  explicit Join16(const ExactSplit& split) : split_(split) {
+    const uint32_t w = split.raw_bits;
+    uint8_t bytes[64];
+    uint16_t factors[8];
+    for (uint32_t l = 0; l < 8; ++l) {
+      const uint32_t bit = l * w;
+      for (uint32_t block = 0; block < 4; ++block) {
+        const uint32_t first = (kBytePermute ? block * w : 0) + bit / 8;
+        bytes[block * 16 + 2 * l] = static_cast<uint8_t>(first);
+        bytes[block * 16 + 2 * l + 1] = static_cast<uint8_t>(first + 1);
+      }
+      factors[l] = static_cast<uint16_t>(1u << (16 - w - bit % 8));
+    }
+    const hn::Repartition<uint8_t, D16> d8;
+    bytes_ = hn::BitCast(D16(), hn::LoadU(d8, bytes));
+    factors_ = hn::LoadDup128(D16(), factors);
+    const uint32_t low = (1u << split.sign_bit) - 1;
+    low_ = hn::Set(D16(), static_cast<uint16_t>(low & 0x7fff));
+    high_ = hn::Set(D16(), static_cast<uint16_t>(~low & 0x7fff));
+  }
+
+  // Whether fields of w bits never span three bytes.
+  static bool Fits(const ExactSplit& split) {
+    if (split.element_bytes != 2) return false;
+    for (uint32_t l = 0; l < 8; ++l) {
+      if (l * split.raw_bits % 8 + split.raw_bits > 16) return false;
+    }
+    return split.raw_bits > 0;
+  }
+
+  // `pair`: which vector of 16-bit lanes of the row.
+  HWY_INLINE V16 Values(V16 keys, const uint8_t* raw, uint32_t pair) const {
+    const D16 d;
+    const int w = static_cast<int>(split_.raw_bits);
+    const int p = static_cast<int>(split_.sign_bit);
+    const V16 field =
+        hn::ShiftRightSame(hn::Mul(Windows(raw, pair), factors_), 16 - w);
+    const V16 code = hn::Or(hn::ShiftLeftSame(keys, w), field);
+    const V16 sign =
+        hn::And(hn::ShiftLeftSame(code, 15 - p), hn::Set(d, uint16_t{0x8000}));
+    return hn::Or(sign, hn::Or(hn::And(hn::ShiftRight<1>(code), high_),
+                               hn::And(code, low_)));
+  }
+
+ private:
+#if HWY_TARGET == HWY_AVX3_DL
+  static constexpr bool kBytePermute = true;
+
+  HWY_INLINE V16 Windows(const uint8_t* raw, uint32_t) const {
+    return V16{_mm512_permutexvar_epi8(bytes_.raw, _mm512_loadu_si512(raw))};
+  }
+#else
+  static constexpr bool kBytePermute = false;
+
+  HWY_INLINE V16 Windows(const uint8_t* raw, uint32_t pair) const {
+    const hn::Repartition<uint8_t, D16> d8;
+    const uint32_t w = split_.raw_bits;
+    raw += pair * (sizeof(V16) / 16) * w;
+    return hn::BitCast(D16(), hn::TableLookupBytes(Blocks(d8, raw, w),
+                                                   hn::BitCast(d8, bytes_)));
+  }
+
+  // 16 bytes for each 8 lanes, w bytes apart.
+  template <class D8>
+  static HWY_INLINE hn::VFromD<D8> Blocks(D8 d, const uint8_t* raw,
+                                          uint32_t w) {
+    if constexpr (hn::MaxLanes(d) == 16) {
+      return hn::LoadU(d, raw);
+    } else {
+      const hn::Half<D8> half;
+      const uint32_t step = hn::MaxLanes(d) / 32 * w;
+      return hn::Combine(d, Blocks(half, raw + step, w), Blocks(half, raw, w));
+    }
+  }
+#endif
+
+  ExactSplit split_;
+  V16 bytes_, factors_, low_, high_;
+};
+
+// Elements of other sizes, or fields that span three bytes.
+class JoinAny {
+ public:
+  explicit JoinAny(const ExactSplit& split) : split_(split) {}
+  const ExactSplit& split() const { return split_; }
+
+ private:
+  const ExactSplit& split_;
+};
+
+// The keys of escaped lanes, which follow the row's words.
+HWY_INLINE void TakeEscapes(uint32_t escaped, uint16_t* keys, Coder* coder) {
+  for (; escaped != 0; escaped &= escaped - 1) {
+    std::memcpy(keys + __builtin_ctz(escaped),
+                coder->words + 2 * uint64_t{coder->cursor++}, 2);
+  }
+}
+
+HWY_INLINE uint32_t EscapeBits(const V16* symbols, uint32_t active) {
+  const D16 d;
+  const V16 escape = hn::Set(d, uint16_t{kExactEscape});
+  uint32_t bits = 0;
+  for (uint32_t i = 0; i < kPairs; ++i) {
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(d, hn::Eq(symbols[i], escape), bytes);
+    uint32_t part;
+    std::memcpy(&part, bytes, sizeof part);
+    bits |= part << (i * kLanes32 * 2 % 32);
+  }
+  return bits & active;
+}
+
+HWY_INLINE bool AnyEscape(const V16* symbols) {
+  const V16 escape = hn::Set(D16(), uint16_t{kExactEscape});
+  auto any = hn::Eq(symbols[0], escape);
+  for (uint32_t i = 1; i < kPairs; ++i) {
+    any = hn::Or(any, hn::Eq(symbols[i], escape));
+  }
+  return !hn::AllFalse(D16(), any);
+}
+
+// Keys of a row, in lane order. `lanes` below 32 in a short row.
+template <bool kShort>
+HWY_INLINE void DecodeKeys(V32 (&x)[kVectors], const ExactChannels& channels,
+                           uint32_t first_channel, uint32_t lanes, Coder& coder,
+                           V16 (&keys)[kPairs]) {
+  const D32 d;
+  V16 symbols[kPairs];
+#pragma GCC unroll 4
+  for (uint32_t i = 0; i < kPairs; ++i) {
+    V32 halves[2];
+#pragma GCC unroll 2
+    for (uint32_t h = 0; h < 2; ++h) {
+      const uint32_t v = 2 * i + h;
+      const uint32_t first = v * kLanes32;
+      const M32 active = hn::FirstN(d, lanes > first ? lanes - first : 0);
+      halves[h] = DecodeVector<kShort>(
+          x[v], channels.table_slot + first_channel + first, active, coder);
+    }
+    symbols[i] = hn::ConcatEven(D16(), hn::BitCast(D16(), halves[1]),
+                                hn::BitCast(D16(), halves[0]));
+    keys[i] = hn::Add(
+        symbols[i],
+        hn::Load(D16(), channels.offset + first_channel + i * 2 * kLanes32));
+  }
+  if (HWY_UNLIKELY(AnyEscape(symbols))) {
+    const uint32_t active = kShort ? (1u << lanes) - 1 : ~0u;
+    alignas(64) uint16_t all[kExactLanes];
+    for (uint32_t i = 0; i < kPairs; ++i) {
+      hn::Store(keys[i], D16(), all + i * 2 * kLanes32);
+    }
+    TakeEscapes(EscapeBits(symbols, active), all, &coder);
+    for (uint32_t i = 0; i < kPairs; ++i) {
+      keys[i] = hn::Load(D16(), all + i * 2 * kLanes32);
+    }
+  }
+}
+
+HWY_INLINE void StoreRow(const Join16& join, const V16* keys,
+                         const uint8_t* raw, uint32_t lanes, uint8_t* out) {
+  const hn::Repartition<uint8_t, D16> d;
+  uint8_t values[kExactLanes * 2];
+  const bool whole = lanes == kExactLanes;
+  uint8_t* to = whole ? out : values;
+#pragma GCC unroll 4
+  for (uint32_t i = 0; i < kPairs; ++i) {
+    hn::StoreU(hn::BitCast(d, join.Values(keys[i], raw, i)), d,
+               to + i * 4 * kLanes32);
+  }
+  if (!whole) std::memcpy(out, values, lanes * 2);
+}
+
+HWY_INLINE void StoreRow(const JoinAny& join, const V16* keys,
+                         const uint8_t* raw, uint32_t lanes, uint8_t* out) {
+  alignas(64) uint16_t narrow[kExactLanes];
+  uint32_t wide[kExactLanes];
+  for (uint32_t i = 0; i < kPairs; ++i) {
+    hn::Store(keys[i], D16(), narrow + i * 2 * kLanes32);
+  }
+  for (uint32_t l = 0; l < kExactLanes; ++l) wide[l] = narrow[l];
+  ExactJoinRow(join.split(), wide, raw, lanes, out);
+}
+
+template <class Join>
+bool DecodeWith(const Join& join, const ExactStream& stream,
+                const ExactCoded& coded, const uint32_t* decode,
+                uint32_t token_count, uint8_t* rows, uint64_t stride) {
+  const D32 d;
+  alignas(64) uint32_t states[kExactLanes];
+  if (!ExactLoadStates(stream, coded, states)) return false;
+  V32 x[kVectors];
+  for (uint32_t i = 0; i < kVectors; ++i) {
+    x[i] = hn::Load(d, states + i * kLanes32);
+  }
+  Coder coder{decode, coded.words, 0};
+  const uint8_t* raw = coded.raw;
+  const uint32_t raw_step = stream.split.raw_bits * 4;
+  const uint32_t out_step = kExactLanes * stream.split.element_bytes;
+  const uint32_t channels = stream.channels;
+  for (uint32_t t = 0; t < token_count; ++t) {
+    uint8_t* out = rows + t * stride;
+    V16 keys[kPairs];
+    uint32_t c = 0;
+    for (; c + kExactLanes <= channels; c += kExactLanes) {
+      DecodeKeys<false>(x, *stream.lanes, c, kExactLanes, coder, keys);
+      if (HWY_UNLIKELY(coder.cursor > coded.word_count)) return false;
+      StoreRow(join, keys, raw, kExactLanes, out);
+      raw += raw_step;
+      out += out_step;
+    }
+    if (c < channels) {
+      DecodeKeys<true>(x, *stream.lanes, c, channels - c, coder, keys);
+      if (HWY_UNLIKELY(coder.cursor > coded.word_count)) return false;
+      StoreRow(join, keys, raw, channels - c, out);
+      raw += raw_step;
+    }
+  }
+  for (uint32_t i = 0; i < kVectors; ++i) {
+    hn::Store(x[i], d, states + i * kLanes32);
+  }
+  return token_count < stream.tokens ||
+         ExactIsEnd(stream, coded, states, coder.cursor);
+}
+
+bool Decode(const ExactStream& stream, const ExactCoded& coded,
+            const uint32_t* decode, uint32_t token_count, uint8_t* rows,
+            uint64_t stride) {
+  if (Join16::Fits(stream.split)) {
+    return DecodeWith(Join16(stream.split), stream, coded, decode, token_count,
+                      rows, stride);
+  }
+  return DecodeWith(JoinAny(stream.split), stream, coded, decode, token_count,
+                    rows, stride);
+}
+
+// ------------------------------------------------------------------ encode
+
+// a >= b, of numbers below 2^31.
+HWY_INLINE M32 AtLeast(V32 a, V32 b) {
+  const hn::RebindToSigned<D32> di;
+  const auto below_b = hn::Sub(hn::BitCast(di, b), hn::Set(di, 1));
+  return hn::RebindMask(D32(), hn::Gt(hn::BitCast(di, a), below_b));
+}
+
+// x * r >> 32, lane by lane.
+HWY_INLINE V32 MulHigh(V32 x, V32 r) {
+  const hn::Repartition<uint64_t, D32> d64;
+  const auto even = hn::ShiftRight<32>(hn::MulEven(x, r));
+  const auto odd =
+      hn::MulEven(hn::BitCast(D32(), hn::ShiftRight<32>(hn::BitCast(d64, x))),
+                  hn::BitCast(D32(), hn::ShiftRight<32>(hn::BitCast(d64, r))));
+  const auto high = hn::Set(d64, 0xffffffff00000000u);
+  return hn::BitCast(D32(), hn::Or(even, hn::And(odd, high)));
+}
+
+struct Entries {
+  V32 frequency;
+  V32 start;
+  V32 reciprocal;
+};
+
+HWY_INLINE Entries GatherEntries(const ExactEncodeEntry* encode, V32 index) {
+  const D32 d;
+  const hn::RebindToSigned<D32> di;
+  static_assert(sizeof(ExactEncodeEntry) == 8);
+  const auto* base = reinterpret_cast<const uint32_t*>(encode);
+  const auto twice = hn::BitCast(di, hn::Add(index, index));
+  const V32 entry = hn::GatherIndex(d, base, twice);
+  return {hn::And(entry, hn::Set(d, 0xffffu)), hn::ShiftRight<16>(entry),
+          hn::GatherIndex(d, base + 1, twice)};
+}
+
+// Symbols of a vector of lanes, symbols of frequency 0 escaped, and entries.
+HWY_INLINE V32 FindEntries(const ExactEncodeEntry* encode, V32 symbols,
+                           const uint32_t* table_slot, Entries* entries) {
+  const D32 d;
+  const V32 base = hn::ShiftRight<4>(hn::Load(d, table_slot));
+  *entries = GatherEntries(encode, hn::Add(base, symbols));
+  const M32 none = hn::Eq(entries->frequency, hn::Zero(d));
+  if (HWY_UNLIKELY(!hn::AllFalse(d, none))) {
+    symbols = hn::IfThenElse(none, hn::Set(d, kExactEscape), symbols);
+    *entries = GatherEntries(encode, hn::Add(base, symbols));
+  }
+  return symbols;
+}
+
+HWY_INLINE V32 PutSymbol(V32 x, const Entries& e) {
+  const D32 d;
+  const V32 q = MulHigh(x, e.reciprocal);
+  const V32 rest = hn::Sub(x, hn::Mul(q, e.frequency));
+  const V32 gap = hn::Sub(hn::Set(d, kExactSlots), e.frequency);
+  // (q << 10) + rest + start; q is one short where rest is not below f.
+  const V32 sum =
+      hn::Add(hn::Add(hn::ShiftLeft<kExactProbabilityBits>(q), rest), e.start);
+  const V32 more = hn::IfThenElseZero(AtLeast(rest, e.frequency), gap);
+  return hn::Add(sum, more);
+}
+
+HWY_INLINE uint16_t* EncodeRow(V32 (&x)[kVectors], const ExactStream& stream,
+                               const ExactEncodeEntry* encode,
+                               const uint16_t* keys, uint32_t first_channel,
+                               uint32_t lanes, uint16_t* word) {
+  const D32 d;
+  const uint32_t* table_slot = stream.lanes->table_slot + first_channel;
+  const V16 mask =
+      hn::Set(D16(), static_cast<uint16_t>(stream.split.key_mask()));
+  const V16 escape = hn::Set(D16(), uint16_t{kExactEscape});
+  Entries entries[kVectors];
+  uint32_t escaped = 0;
+#pragma GCC unroll 4
+  for (uint32_t i = 0; i < kPairs; ++i) {
+    const uint32_t first = i * 2 * kLanes32;
+    const V16 offset =
+        hn::Load(D16(), stream.lanes->offset + first_channel + first);
+    const V16 key = hn::Load(D16(), keys + first);
+    const V16 symbols = hn::Min(hn::And(hn::Sub(key, offset), mask), escape);
+    const hn::Half<D16> half;
+    const V32 low =
+        FindEntries(encode, hn::PromoteTo(d, hn::LowerHalf(half, symbols)),
+                    table_slot + first, &entries[2 * i]);
+    const V32 high =
+        FindEntries(encode, hn::PromoteTo(d, hn::UpperHalf(half, symbols)),
+                    table_slot + first + kLanes32, &entries[2 * i + 1]);
+    const V32 escape32 = hn::Set(d, kExactEscape);
+    escaped |= Bits(hn::Eq(low, escape32)) << first;
+    escaped |= Bits(hn::Eq(high, escape32)) << (first + kLanes32);
+  }
+  if (lanes < kExactLanes) escaped &= (1u << lanes) - 1;
+  while (HWY_UNLIKELY(escaped != 0)) {
+    const uint32_t lane = 31 - static_cast<uint32_t>(__builtin_clz(escaped));
+    *--word = keys[lane];
+    escaped ^= 1u << lane;
+  }
+#pragma GCC unroll 8
+  for (uint32_t v = kVectors; v-- > 0;) {
+    const Entries& e = entries[v];
+    M32 full = AtLeast(hn::ShiftRight<22>(x[v]), e.frequency);
+    const uint32_t first = v * kLanes32;
+    const M32 active = hn::FirstN(d, lanes > first ? lanes - first : 0);
+    if (lanes < kExactLanes) full = hn::And(full, active);
+    word = GiveWords(x[v], Bits(full), word);
+    const V32 rest = hn::IfThenElse(full, hn::ShiftRight<16>(x[v]), x[v]);
+    const V32 next = PutSymbol(rest, e);
+    x[v] = lanes < kExactLanes ? hn::IfThenElse(active, next, x[v]) : next;
+  }
+  return word;
+}
+
+// Values of 16 bits to keys and raw bits. Fields are joined two by two: in
+// 32 bits, in 64, and the two halves of a block in general registers.
+class Split16 {
+ public:
+  explicit Split16(const ExactSplit& split) : split_(split) {
+    const uint32_t low = (1u << split.sign_bit) - 1;
+    low_ = hn::Set(D16(), static_cast<uint16_t>(low & 0x7fff));
+    high_ = hn::Set(D16(), static_cast<uint16_t>(~low & 0x7fff));
+    sign_ = hn::Set(D16(), static_cast<uint16_t>(1u << split.sign_bit));
+    field_ = hn::Set(D16(), static_cast<uint16_t>((1u << split.raw_bits) - 1));
+  }
+
+  HWY_INLINE void Put(V16 values, uint16_t* keys, uint8_t* raw) const {
+    const D16 d;
+    const int w = static_cast<int>(split_.raw_bits);
+    const int p = static_cast<int>(split_.sign_bit);
+    const V16 code = hn::Or(
+        hn::Or(hn::ShiftLeft<1>(hn::And(values, high_)), hn::And(values, low_)),
+        hn::And(hn::ShiftRightSame(values, 15 - p), sign_));
+    hn::Store(hn::ShiftRightSame(code, w), d, keys);
+    const hn::Repartition<uint64_t, D16> d64;
+    const V16 field = hn::And(code, field_);
+    const V32 f32 = hn::BitCast(D32(), field);
+    const V32 two = hn::Or(hn::And(f32, hn::Set(D32(), 0xffffu)),
+                           hn::ShiftLeftSame(hn::ShiftRight<16>(f32), w));
+    const auto t64 = hn::BitCast(d64, two);
+    const auto four = hn::Or(hn::And(t64, hn::Set(d64, uint64_t{0xffffffff})),
+                             hn::ShiftLeftSame(hn::ShiftRight<32>(t64), 2 * w));
+    alignas(64) uint64_t parts[8];
+    hn::Store(four, d64, parts);
+    // A block's w bytes; what is stored behind them is overwritten next.
+    for (uint32_t b = 0; b < sizeof(V16) / 16; ++b, raw += w) {
+      const uint64_t a = parts[2 * b];
+      const uint64_t c = parts[2 * b + 1];
+      const uint64_t first = a | c << (4 * w);
+      const uint64_t second = c >> (64 - 4 * w);
+      std::memcpy(raw, &first, 8);
+      std::memcpy(raw + 8, &second, 8);
+    }
+  }
+
+ private:
+  ExactSplit split_;
+  V16 low_, high_, sign_, field_;
+};
+
+void SplitRows16(const ExactStream& stream, const uint8_t* rows,
+                 uint64_t stride, ExactEncodeOut* out) {
+  const D16 d;
+  const Split16 split(stream.split);
+  uint8_t* raw = out->raw;
+  uint16_t* keys = out->keys;
+  for (uint32_t t = 0; t < stream.tokens; ++t) {
+    const uint8_t* in = rows + t * stride;
+    for (uint32_t r = 0; r < stream.rows_per_token(); ++r) {
+      uint8_t values[kExactLanes * 2] = {};
+      const uint32_t lanes = ExactLaneCount(stream, r);
+      const uint8_t* from = in;
+      if (lanes < kExactLanes) {
+        std::memcpy(values, in, lanes * 2);
+        from = values;
+      }
+#pragma GCC unroll 4
+      for (uint32_t i = 0; i < kPairs; ++i) {
+        const uint32_t first = i * 2 * kLanes32;
+        split.Put(LoadBytes(d, from + first * 2), keys + first,
+                  raw + first / 8 * stream.split.raw_bits);
+      }
+      raw += stream.split.raw_bits * 4;
+      keys += kExactLanes;
+      in += kExactLanes * 2;
+    }
+  }
+}
+
+void SplitRowsAny(const ExactStream& stream, const uint8_t* rows,
+                  uint64_t stride, ExactEncodeOut* out) {
+  const uint32_t rows_per_token = stream.rows_per_token();
+  std::memset(out->raw, 0, stream.raw_bytes() + sizeof(uint32_t));
+  for (uint32_t row = 0; row < stream.rows(); ++row) {
+    const uint32_t r = row % rows_per_token;
+    ExactSplitRow(stream.split,
+                  rows + row / rows_per_token * stride +
+                      r * kExactLanes * stream.split.element_bytes,
+                  ExactLaneCount(stream, r), out->keys + row * kExactLanes,
+                  out->raw + row * stream.split.raw_bits * 4);
+  }
+}
+
+uint32_t Encode(const ExactStream& stream, const ExactEncodeEntry* encode,
+                const uint8_t* rows, uint64_t stride, ExactEncodeOut* out) {
+  const D32 d;
+  // 16 bytes hold 8 fields of up to 15 bits, and shifts stay below 64.
+  if (stream.split.element_bytes == 2 && stream.split.raw_bits > 0) {
+    SplitRows16(stream, rows, stride, out);
+  } else {
+    SplitRowsAny(stream, rows, stride, out);
+  }
+  V32 x[kVectors];
+  for (V32& v : x) v = hn::Set(d, kExactLowState);
+  uint16_t* const end = out->words + ExactMaxWords(stream);
+  uint16_t* word = end;
+  uint32_t row = stream.rows();
+  for (uint32_t t = stream.tokens; t-- > 0;) {
+    for (uint32_t r = stream.rows_per_token(); r-- > 0;) {
+      --row;
+      word = EncodeRow(x, stream, encode, out->keys + row * kExactLanes,
+                       r * kExactLanes, ExactLaneCount(stream, r), word);
+    }
+  }
+  alignas(64) uint32_t states[kExactLanes];
+  for (uint32_t i = 0; i < kVectors; ++i) {
+    hn::Store(x[i], d, states + i * kLanes32);
+  }
+  std::memcpy(out->states, states, sizeof states);
+  return static_cast<uint32_t>(end - word);
+}
+
+#endif  // HWY_TARGET == HWY_SCALAR
+
+}  // namespace HWY_NAMESPACE
+}  // namespace reprise
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace reprise {
+
+HWY_EXPORT(Decode);
+HWY_EXPORT(Encode);
+
+bool ExactDecode(const ExactStream& stream, const ExactCoded& coded,
+                 const uint32_t* decode, uint32_t token_count, uint8_t* rows,
+                 uint64_t stride) {
+  return HWY_DYNAMIC_DISPATCH(Decode)(stream, coded, decode, token_count, rows,
+                                      stride);
+}
+
+uint32_t ExactEncode(const ExactStream& stream, const ExactEncodeEntry* encode,
+                     const uint8_t* rows, uint64_t stride,
+                     ExactEncodeOut* out) {
+  return HWY_DYNAMIC_DISPATCH(Encode)(stream, encode, rows, stride, out);
+}
+
+std::vector<int64_t> ExactTargets() {
+  return hwy::SupportedAndGeneratedTargets();
+}
+
+std::string_view ExactTargetName(int64_t target) {
+  return hwy::TargetName(target);
+}
+
+void ChooseExactTarget(int64_t target) {
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+}  // namespace reprise
+#endif  // HWY_ONCE
