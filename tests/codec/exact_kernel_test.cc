@@ -14,7 +14,6 @@
 #include "base/bytes.h"
 #include "codec/exact_simd.h"
 #include "codec/exact_tables.h"
-#include "hwy/targets.h"
 #include "tests/support/random.h"
 
 namespace reprise {
@@ -156,14 +155,12 @@ const std::vector<ExactSplit>& Splits() {
 // Calls check() once with each set of instructions that this machine has.
 template <typename Check>
 void OnEachTarget(const Check& check) {
-  for (int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  for (const int64_t target : ExactTargets()) {
+    SCOPED_TRACE(ExactTargetName(target));
+    ChooseExactTarget(target);
     check();
   }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  ChooseExactTarget(0);
 }
 
 TEST(ExactKernelTest, CodeAndValueAreInverse) {
