@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "api/admin.h"
+#include "api/admin_json.h"
 #include "api/handler.h"
 #include "api/metrics.h"
 #include "api/server.h"
@@ -96,46 +98,93 @@ ServerOptions ServerOptionsOf(const ReprisedConfig& config) {
   return options;
 }
 
+// Everything that serves, in the order in which it is made.
+class Daemon {
+ public:
+  explicit Daemon(const ReprisedConfig& config) : config_(config) {}
+
+  Status Start() {
+    began_ms_ = SystemClock().MonotonicMs();
+    REPRISE_ASSIGN_OR_RETURN(engine_, OpenEngine(config_));
+    CatalogueOptions options;
+    options.durability = config_.durability == "synced" ? Durability::kSynced
+                                                        : Durability::kWritten;
+    REPRISE_ASSIGN_OR_RETURN(
+        catalogue_, Catalogue::Open(engine_.get(), &SystemClock(), options));
+    context_.catalogue = catalogue_.get();
+    context_.clock = &SystemClock();
+    context_.metrics = &metrics_;
+    context_.stats_json = [this] { return StatsJson(Stats()); };
+    context_.default_durability = options.durability;
+    context_.limits.in_flight_bytes = config_.connection_upload_bytes;
+    REPRISE_ASSIGN_OR_RETURN(
+        server_, Server::Start(&context_, ServerOptionsOf(config_)));
+    for (const std::string& endpoint : server_->endpoints()) {
+      REPRISE_LOG_INFO("serving {} on {}", engine_->name(), endpoint);
+    }
+    REPRISE_RETURN_IF_ERROR(StartAdmin());
+    if (config_.port_file.empty()) return Status::Ok();
+    return WritePortFile(config_.port_file, server_->endpoints());
+  }
+
+  Status Stop() {
+    server_->Drain();
+    server_.reset();
+    admin_.reset();
+    return catalogue_->Flush();
+  }
+
+ private:
+  Status StartAdmin() {
+    if (config_.admin.empty()) return Status::Ok();
+    auto admin = AdminServer::Start(config_.admin, [this] { return Stats(); });
+    if (admin.ok()) {
+      admin_ = *std::move(admin);
+      REPRISE_LOG_INFO("admin on http://{}", admin_->endpoint());
+      return Status::Ok();
+    }
+    // A second daemon on one machine is no reason to fail, unless this very
+    // address was asked for.
+    if (!config_.admin_is_default) return admin.status();
+    REPRISE_LOG_WARN("no admin listener: {}", admin.status().ToString());
+    return Status::Ok();
+  }
+
+  StatsInput Stats() {
+    StatsInput input;
+    input.metrics = &metrics_;
+    input.engine = engine_->name();
+    input.engine_stats = engine_->GetStats();
+    input.health = engine_->Health();
+    input.draining = context_.draining;
+    input.uptime_ms = SystemClock().MonotonicMs() - began_ms_;
+    return input;
+  }
+
+  const ReprisedConfig config_;
+  int64_t began_ms_ = 0;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Catalogue> catalogue_;
+  ServerMetrics metrics_;
+  HandlerContext context_;
+  std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<Server> server_;
+};
+
 Status RunDaemon(const ReprisedConfig& config) {
   sigset_t stop_signals = BlockStopSignals();
-  REPRISE_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, OpenEngine(config));
-  CatalogueOptions catalogue_options;
-  catalogue_options.durability = config.durability == "synced"
-                                     ? Durability::kSynced
-                                     : Durability::kWritten;
-  REPRISE_ASSIGN_OR_RETURN(
-      std::unique_ptr<Catalogue> catalogue,
-      Catalogue::Open(engine.get(), &SystemClock(), catalogue_options));
-
-  ServerMetrics metrics;
-  HandlerContext context;
-  context.catalogue = catalogue.get();
-  context.clock = &SystemClock();
-  context.metrics = &metrics;
-  context.default_durability = catalogue_options.durability;
-  context.limits.in_flight_bytes = config.connection_upload_bytes;
-  REPRISE_ASSIGN_OR_RETURN(std::unique_ptr<Server> server,
-                           Server::Start(&context, ServerOptionsOf(config)));
-  for (const std::string& endpoint : server->endpoints()) {
-    REPRISE_LOG_INFO("serving {} on {}", engine->name(), endpoint);
-  }
-  if (!config.port_file.empty()) {
-    REPRISE_RETURN_IF_ERROR(
-        WritePortFile(config.port_file, server->endpoints()));
-  }
+  Daemon daemon(config);
+  REPRISE_RETURN_IF_ERROR(daemon.Start());
   NotifySupervisor("READY=1");
-
   int signal = 0;
   sigwait(&stop_signals, &signal);
   REPRISE_LOG_INFO("{}: draining", strsignal(signal));
   // A second signal does not wait.
   pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
   NotifySupervisor("STOPPING=1");
-  server->Drain();
-  server.reset();
-  Status flushed = catalogue->Flush();
+  Status stopped = daemon.Stop();
   REPRISE_LOG_INFO("stopped");
-  return flushed;
+  return stopped;
 }
 
 }  // namespace

@@ -1,0 +1,82 @@
+#include "api/admin_json.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace reprise {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Text of others may be no UTF-8; a report never fails for that.
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json RequestJson(const RequestFigures& figures) {
+  Json errors = Json::object();
+  for (int code = 1; code < kStatusCodes; code++) {
+    if (uint64_t count = figures.by_code[code]; count > 0) {
+      errors[std::string(StatusCodeName(static_cast<StatusCode>(code)))] =
+          count;
+    }
+  }
+  const LatencyHistogram& latency = figures.latency;
+  return {{"answered", figures.answered.load()},
+          {"errors", std::move(errors)},
+          {"p50_us", latency.QuantileNs(0.5) / 1000},
+          {"p90_us", latency.QuantileNs(0.9) / 1000},
+          {"p99_us", latency.QuantileNs(0.99) / 1000}};
+}
+
+Json RequestsJson(const ServerMetrics& metrics) {
+  Json requests = Json::object();
+  for (uint8_t type = 1; type <= kMaxMessageType; type++) {
+    const RequestFigures& figures = metrics.requests[type];
+    if (figures.answered == 0) continue;
+    auto name = MessageTypeName(static_cast<MessageType>(type));
+    requests[std::string(name)] = RequestJson(figures);
+  }
+  return requests;
+}
+
+}  // namespace
+
+std::string StatsJson(const StatsInput& input) {
+  const ServerMetrics& m = *input.metrics;
+  Json json = {
+      {"uptime_ms", input.uptime_ms},
+      {"draining", input.draining},
+      {"connections",
+       {{"open", m.connections_open.load()},
+        {"accepted", m.connections_accepted.load()},
+        {"refused", m.connections_refused.load()},
+        {"malformed_messages", m.malformed_messages.load()},
+        {"deadlines_missed", m.deadlines_missed.load()}}},
+      {"traffic",
+       {{"received_bytes", m.received_bytes.load()},
+        {"sent_bytes", m.sent_bytes.load()},
+        {"upload_bytes_held", m.upload_bytes_held.load()},
+        {"frames_stored", m.frames_stored.load()},
+        {"frames_sent", m.frames_sent.load()},
+        {"frames_lost", m.frames_lost.load()},
+        {"fetch_bytes_per_second", m.fetch_rate.bytes_per_second()}}},
+      {"requests_open", m.requests_open.load()},
+      {"requests", RequestsJson(m)},
+      {"engine",
+       {{"name", input.engine},
+        {"health", input.health.ToString()},
+        {"live_bytes", input.engine_stats.live_bytes},
+        {"disk_bytes", input.engine_stats.disk_bytes},
+        {"memory_bytes", input.engine_stats.memory_bytes},
+        {"cache_capacity_bytes", input.engine_stats.cache_capacity_bytes}}},
+      {"collections_finished", input.collections_finished},
+  };
+  if (!input.last_collection_json.empty()) {
+    json["last_collection"] =
+        Json::parse(input.last_collection_json, nullptr, false);
+  }
+  return Dump(json);
+}
+
+}  // namespace reprise

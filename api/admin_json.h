@@ -1,0 +1,28 @@
+// Reports and figures as JSON, for people and dashboards.
+#ifndef REPRISE_API_ADMIN_JSON_H_
+#define REPRISE_API_ADMIN_JSON_H_
+
+#include <string>
+
+#include "api/metrics.h"
+#include "base/status.h"
+#include "store/engine.h"
+
+namespace reprise {
+
+struct StatsInput {
+  const ServerMetrics* metrics = nullptr;
+  std::string engine;
+  Engine::Stats engine_stats;
+  Status health;
+  bool draining = false;
+  int64_t uptime_ms = 0;
+  uint64_t collections_finished = 0;
+  std::string last_collection_json;  // empty: none
+};
+// Names end in their unit: "sent_bytes", "p99_us".
+std::string StatsJson(const StatsInput& input);
+
+}  // namespace reprise
+
+#endif  // REPRISE_API_ADMIN_JSON_H_
