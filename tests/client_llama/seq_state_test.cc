@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
 
+#include "base/hash.h"
 #include "base/limits.h"
 
 namespace reprise {
@@ -457,6 +462,53 @@ TEST(SlotFileTest, WritesWhatItReads) {
   ASSERT_TRUE(again.ok()) << again.status().ToString();
   EXPECT_EQ(again->tokens, file->tokens);
   ExpectViewHolds({}, out, again->state);
+}
+
+Bytes ReadGolden(const std::string& name) {
+  std::ifstream file("tests/golden/slot/" + name, std::ios::binary);
+  return Bytes((std::istreambuf_iterator<char>(file)), {});
+}
+
+// SHA-256 of all rows: layer by layer, K and then V, token by token.
+std::string HashOfRows(const SlotFile& file, ByteView bytes) {
+  const ModelSpec spec = SpecFor(file.state.layout, 3);
+  const KvView view = *ViewOver(file.state, bytes, spec);
+  Sha256Stream stream;
+  for (size_t i = 0; i < view.planes.size(); ++i) {
+    const PlaneSpec& plane = spec.layers[i / 2].planes[i % 2];
+    for (uint64_t token = 0; token < view.token_count; ++token) {
+      for (uint32_t e = 0; e < plane.channels(); ++e) {
+        stream.Update({Address(view, i, token, e / plane.dim, e % plane.dim),
+                       DTypeBytes(plane.dtype)});
+      }
+    }
+  }
+  return stream.Finish().Hex();
+}
+
+// The hashes are those of a reader in Python, written apart from this one.
+TEST(SlotFileTest, ReadsWhatLlamaCppWrote) {
+  struct Golden {
+    const char* name;
+    bool transposed;
+    const char* hash;
+  };
+  const Golden files[] = {
+      {"smollm2_f16_transposed.slot", true,
+       "cc30d1f7aa08784312cd6097f3332bff1244220c95646fa240f036b344051335"},
+      {"smollm2_q8_0.slot", false,
+       "e02d3417e6314ced403084b9bd8b2f128addc7ad411d26ec989320089ed8280a"},
+  };
+  for (const Golden& golden : files) {
+    SCOPED_TRACE(golden.name);
+    const Bytes bytes = ReadGolden(golden.name);
+    Result<SlotFile> file = ParseSlotFile(bytes, {});
+    ASSERT_TRUE(file.ok()) << file.status().ToString();
+    EXPECT_EQ(file->tokens, (std::vector<TokenId>{19556, 665}));
+    EXPECT_EQ(file->state.layout.keys.size(), 30u);
+    EXPECT_EQ(file->state.layout.transposed_values, golden.transposed);
+    EXPECT_EQ(HashOfRows(*file, bytes), golden.hash);
+  }
 }
 
 }  // namespace
