@@ -36,12 +36,38 @@ std::vector<Record> Records() {
   tail5.first_token = 192;
   FramePlace half = tail5;
   half.heads = {1, 1, 2};
+  FramePlace tail13 = tail5;
+  tail13.token_count = 13;
+  FramePlace tail31 = tail5;
+  tail31.token_count = 31;
   return {
       {"raw_one_channel", "Raw", OneChannelModel(), tail3, KvKind::kTypical},
       {"raw_tiny_f16", "Raw", TinyModel(), {}, KvKind::kSpecials},
       {"raw_mixed_half", "Raw", MixedModel(), half, KvKind::kTypical},
       {"raw_latent", "Raw", LatentModel(), tail3, KvKind::kTypical},
       {"raw_opaque", "Raw", OpaqueModel(), tail5, KvKind::kAnyBits},
+      {"exact_tiny_f16", "Exact", TinyModel(), {}, KvKind::kTypical},
+      {"exact_tiny_bf16",
+       "Exact",
+       TinyModel(DType::kBf16),
+       {},
+       KvKind::kSpecials},
+      {"exact_tiny_f32", "Exact", TinyModel(DType::kF32), tail31,
+       KvKind::kTypical},
+      {"exact_f8e4m3",
+       "Exact",
+       PlainModel("f8a", 1, 4, 64, DType::kF8E4M3),
+       {},
+       KvKind::kTypical},
+      {"exact_f8e5m2",
+       "Exact",
+       PlainModel("f8b", 1, 4, 64, DType::kF8E5M2),
+       {},
+       KvKind::kSpecials},
+      {"exact_tiny_zero", "Exact", TinyModel(), tail5, KvKind::kZero},
+      {"exact_tiny_tail", "Exact", TinyModel(), tail13, KvKind::kTypical},
+      {"exact_mixed_half", "Exact", MixedModel(), half, KvKind::kTypical},
+      {"exact_opaque", "Exact", OpaqueModel(), tail5, KvKind::kTypical},
   };
 }
 
