@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -292,6 +293,45 @@ TEST(RenditionSetTest, BestGoesByTheWorseOfTierAndBasis) {
   const RenditionSet one{{exact_on_coarse}};
   EXPECT_EQ(nullptr, one.Best(Tier::kNear));
   EXPECT_EQ(Tier::kCoarse, one.Best(Tier::kCoarse)->effective());
+}
+
+// --- The worked example of docs/format/records.md. ---
+
+TEST(RecordExampleTest, TailIsWhatThePageShows) {
+  SegmentRecord tail;
+  std::iota(tail.model.bytes.begin(), tail.model.bytes.end(), 0);
+  tail.parent = RootSegmentId(tail.model);
+  tail.tokens = {1, 2, 500};
+  EXPECT_EQ("c71e01e6bbf1315c86f21d76110ccf2702c89baba3a745df93256c8b176a3a47",
+            tail.Id().Hex());
+  EXPECT_EQ(
+      "52530100000102030405060708090a0b0c0d0e0f101112131415161718191a1b"
+      "1c1d1e1f000102030405060708090a0b0c0d0e0f101112131415161718191a1b"
+      "1c1d1e1f00000000030000000100000002000000f40100001b09186a37a65904",
+      ToHex(EncodeSegment(tail)));
+}
+
+TEST(RecordExampleTest, RenditionSetIsWhatThePageShows) {
+  Rendition rendition;
+  std::iota(rendition.id.bytes.begin(), rendition.id.bytes.end(), 0xa0);
+  rendition.codec = CodecId::kExact;
+  rendition.writer = 7;
+  rendition.time_ms = 1'700'000'000'000;
+  rendition.raw_bytes = 49152;
+  FrameRef frame;
+  frame.rendition = rendition.id;
+  frame.space = ObjectSpace::kTailFrame;
+  frame.layer_count = 2;
+  frame.bytes = 1234;
+  frame.checksum = 0x0123456789abcdef;
+  rendition.frames = {frame};
+  EXPECT_EQ(
+      "52520100010000000101020001000000d20400000000000000c0000000000000"
+      "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf00000000000000000000000000000000"
+      "0000000000000000000000000000000007000000000000000068e5cf8b010000"
+      "000000000000020001000100d2040000efcdab896745230106000000f720eb59"
+      "52b64f4b",
+      ToHex(EncodeRenditionSet({{rendition}})));
 }
 
 TEST(KeysTest, AreWhatThePageSays) {
