@@ -229,6 +229,8 @@ class Catalogue {
   virtual Result<CommitRecord> GetCommit(const DomainId& domain,
                                          const CommitId& commit) = 0;
   // A new session `to` on the head, or on a named commit, of `from`.
+  // kFailedPrecondition when `to` exists, unless it is this very fork,
+  // unchanged.
   virtual Result<CommitOutcome> Fork(const DomainId& tenant,
                                      std::string_view from,
                                      const CommitId& commit,

@@ -163,7 +163,8 @@ Result<CommitOutcome> CatalogueImpl::Swing(
   }
   const Result<VersionedSession> now = LoadSession(tenant, name);
   const SessionRecord found = now.ok() ? now->record : SessionRecord();
-  if (found.head == next.head) {
+  // The same step, made by another daemon or by the call before a lost answer.
+  if (found.head == next.head && found.version == next.version) {
     return CommitOutcome{
         found.head, found.incarnation, found.version, {}, true};
   }

@@ -177,6 +177,7 @@ Result<CommitOutcome> ToyWorker::Commit(std::string_view session,
                                         int64_t time_ms) {
   CommitRequest request;
   request.session = session;
+  request.durability = durability_;
   CommitId parent;
   const Result<SessionInfo> now = catalogue_->GetSession(tenant_, session);
   if (now.ok()) {

@@ -54,6 +54,8 @@ class ToyWorker {
   const ModelSpec& spec() const { return spec_; }
   const ModelId& model() const { return model_; }
   Catalogue* catalogue() const { return catalogue_; }
+  // Of its commits; kSynced unless it is set.
+  void set_durability(Durability durability) { durability_ = durability; }
 
   // Puts and publishes the segments [first, end) of a token sequence, the
   // tail included.
@@ -77,6 +79,7 @@ class ToyWorker {
   const DomainId tenant_;
   const ModelSpec spec_;
   ModelId model_;
+  Durability durability_ = Durability::kSynced;
 };
 
 }  // namespace reprise
