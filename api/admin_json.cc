@@ -42,6 +42,32 @@ Json RequestsJson(const ServerMetrics& metrics) {
 
 }  // namespace
 
+std::string CollectorReportJson(const CollectorReport& report) {
+  return Dump({{"marked", report.marked},
+               {"condemned", report.condemned},
+               {"removed", report.removed},
+               {"removed_bytes", report.removed_bytes},
+               {"expired_leases", report.expired_leases}});
+}
+
+std::string FsckReportJson(const FsckReport& report) {
+  Json findings = Json::array();
+  for (const FsckFinding& finding : report.findings) {
+    findings.push_back(
+        {{"what", finding.what},
+         {"session", finding.session},
+         {"recompute_from_token", finding.recompute_from_token}});
+  }
+  return Dump({{"sessions", report.sessions},
+               {"commits", report.commits},
+               {"segments", report.segments},
+               {"renditions", report.renditions},
+               {"frames", report.frames},
+               {"frame_bytes", report.frame_bytes},
+               {"unreferenced", report.unreferenced},
+               {"findings", std::move(findings)}});
+}
+
 std::string StatsJson(const StatsInput& input) {
   const ServerMetrics& m = *input.metrics;
   Json json = {

@@ -6,9 +6,14 @@
 
 #include "api/metrics.h"
 #include "base/status.h"
+#include "store/collector.h"
 #include "store/engine.h"
+#include "store/fsck.h"
 
 namespace reprise {
+
+std::string CollectorReportJson(const CollectorReport& report);
+std::string FsckReportJson(const FsckReport& report);
 
 struct StatsInput {
   const ServerMetrics* metrics = nullptr;

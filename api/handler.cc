@@ -67,12 +67,11 @@ HandlerReply Dispatch(const HandlerCall& call) {
     case MessageType::kStats:
       return Run(call, HandleStats);
     case MessageType::kJob:
+      return Run(call, HandleJob);
     case MessageType::kCancel:
       break;
   }
-  return {call.Failed(UnimplementedError(
-              "request: type " + std::string(MessageTypeName(call.type())) +
-              " is not known to this daemon")),
+  return {call.Failed(InternalError("request: type without a handler")),
           nullptr};
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "api/framing.h"
+#include "api/jobs.h"
 #include "api/metadata.h"
 #include "api/metrics.h"
 #include "api/model_shapes.h"
@@ -45,6 +46,7 @@ struct HandlerContext {
   Catalogue* catalogue = nullptr;
   const Clock* clock = nullptr;
   ServerMetrics* metrics = nullptr;
+  Jobs* jobs = nullptr;  // null: jobs answer kUnimplemented
   std::function<std::string()> stats_json;
   Durability default_durability = Durability::kSynced;
   HandlerLimits limits;

@@ -131,6 +131,7 @@ Result<HandlerReply> HandleLease(const HandlerCall& call,
                                  const wire::Lease& lease);
 Result<HandlerReply> HandleStats(const HandlerCall& call,
                                  const wire::Stats& stats);
+Result<HandlerReply> HandleJob(const HandlerCall& call, const wire::Job& job);
 
 // The answer to Commit, Fork and Rewind.
 HandlerReply CommitAnswer(const HandlerCall& call,

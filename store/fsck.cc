@@ -156,6 +156,10 @@ class Checker {
   Status CheckSegments(const Place& place, const CommitRecord& commit,
                        const Model& model, std::span<const SegmentRef> refs,
                        size_t first, size_t count) {
+    if (options_.stop && options_.stop()) {
+      return UnavailableError("fsck: stopped after " +
+                              std::to_string(report_.segments) + " segments");
+    }
     std::vector<SegmentRef> fresh;
     std::vector<size_t> positions;
     for (size_t i = first; i < first + count; ++i) {

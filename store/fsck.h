@@ -33,6 +33,9 @@ struct FsckOptions {
   bool read_frames = true;
   // Called now and then with (frames done, frames known so far); may be null.
   std::function<void(uint64_t, uint64_t)> progress;
+  // Asked before each batch of segments; when it answers true the check ends
+  // with kUnavailable. May be null.
+  std::function<bool()> stop;
 };
 
 // Not OK only when the store can't be read at all.

@@ -17,6 +17,7 @@
 #include "api/admin.h"
 #include "api/admin_json.h"
 #include "api/handler.h"
+#include "api/jobs.h"
 #include "api/metrics.h"
 #include "api/server.h"
 #include "base/clock.h"
@@ -114,6 +115,10 @@ class Daemon {
     context_.catalogue = catalogue_.get();
     context_.clock = &SystemClock();
     context_.metrics = &metrics_;
+    JobsOptions jobs;
+    jobs.collect_interval_ms = config_.collect_interval_s * 1000;
+    jobs_ = std::make_unique<Jobs>(catalogue_.get(), &SystemClock(), jobs);
+    context_.jobs = jobs_.get();
     context_.stats_json = [this] { return StatsJson(Stats()); };
     context_.default_durability = options.durability;
     context_.limits.in_flight_bytes = config_.connection_upload_bytes;
@@ -128,6 +133,7 @@ class Daemon {
   }
 
   Status Stop() {
+    jobs_->Stop();
     server_->Drain();
     server_.reset();
     admin_.reset();
@@ -157,6 +163,8 @@ class Daemon {
     input.engine_stats = engine_->GetStats();
     input.health = engine_->Health();
     input.draining = context_.draining;
+    input.collections_finished = jobs_->collections_finished();
+    input.last_collection_json = jobs_->LastCollectionJson();
     input.uptime_ms = SystemClock().MonotonicMs() - began_ms_;
     return input;
   }
@@ -167,6 +175,7 @@ class Daemon {
   std::unique_ptr<Catalogue> catalogue_;
   ServerMetrics metrics_;
   HandlerContext context_;
+  std::unique_ptr<Jobs> jobs_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Server> server_;
 };
