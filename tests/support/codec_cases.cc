@@ -1,11 +1,32 @@
 #include "tests/support/codec_cases.h"
 
+#include "base/limits.h"
+#include "codec/exact_profile.h"
+#include "tests/support/kv_values.h"
+
 namespace reprise {
+namespace {
+
+// Of one segment of typical values, in each layer group.
+Result<Bytes> FitExact(const ModelSpec& spec) {
+  ExactProfileFitter fitter(spec);
+  for (const LayerGroup& group : LayerGroupsOf(spec)) {
+    REPRISE_ASSIGN_OR_RETURN(const std::vector<PlaneSlice> slices,
+                             SlicePlanes(spec, group, HeadRange::All()));
+    KvRows rows(slices, kSegmentTokens);
+    rows.Fill(KvKind::kTypical, 1, 0);
+    fitter.Add(0, kSegmentTokens, slices, rows.Const());
+  }
+  return fitter.Fit();
+}
+
+}  // namespace
 
 std::vector<CodecCase> CodecCases() {
   return {
       {.name = "Raw", .id = CodecId::kRaw},
       {.name = "Exact", .id = CodecId::kExact},
+      {.name = "ExactProfile", .id = CodecId::kExact, .fit = FitExact},
   };
 }
 
