@@ -26,12 +26,12 @@ Status WaitForRetry(Connection* connection, CallContext* call, Retry retry,
   return call->SleepUntil(until_ns);
 }
 
-Result<Answer> Call(Connection* connection, const RequestPtr& request,
-                    const std::shared_ptr<CallContext>& call,
-                    int64_t timeout_ms, Retry retry) {
+Result<WireAnswer> Call(Connection* connection, const WireRequestPtr& request,
+                        const std::shared_ptr<CallContext>& call,
+                        int64_t timeout_ms, Retry retry) {
   for (int failures = 0;;) {
     Pending pending = connection->Start(request, call);
-    Result<Answer> answer = pending.Next(CallContext::InMs(timeout_ms));
+    Result<WireAnswer> answer = pending.Next(CallContext::InMs(timeout_ms));
     if (answer.ok()) {
       if (answer->header.end()) return answer;
       return DataLossError("answer: the only one has no end flag");

@@ -14,25 +14,30 @@
 #include "base/status.h"
 #include "client/call_context.h"
 #include "client/connection.h"
+#include "codec/tier.h"
 
 namespace reprise {
 
 template <typename Native>
-RequestPtr MakeRequest(MessageType type, const Native& native,
-                       std::vector<Bytes> body = {}) {
+WireRequestPtr MakeRequest(MessageType type, const Native& native,
+                           std::vector<Bytes> body = {}) {
   // Id and sizes of the header are the connection's to fill in.
   const MessageHead head = PackMessage(type, 0, 1, native);
-  auto request = std::make_shared<Request>();
+  auto request = std::make_shared<WireRequest>();
   request->type = type;
   request->meta.assign(head.meta_view().begin(), head.meta_view().end());
   request->body = std::move(body);
   return request;
 }
 
+inline wire::Id16 IdToWire(const RenditionId& id) {
+  return wire::Id16(flatbuffers::span<const uint8_t, 16>(id.bytes));
+}
+
 // An answer and the table in it.
 template <typename Table>
-struct Reply {
-  Answer answer;
+struct WireReply {
+  WireAnswer answer;
   const Table* table = nullptr;  // lives in the answer
 
   const Table* operator->() const { return table; }
@@ -40,13 +45,13 @@ struct Reply {
 
 // kDataLoss when the metadata is no such table.
 template <typename Table>
-Result<Reply<Table>> ReadReply(Result<Answer> answer) {
+Result<WireReply<Table>> ReadReply(Result<WireAnswer> answer) {
   if (!answer.ok()) return std::move(answer).status();
   auto table = VerifiedMeta<Table>(answer->meta.view());
   if (!table.ok()) {
     return DataLossError("answer: " + std::string(table.status().message()));
   }
-  Reply<Table> reply;
+  WireReply<Table> reply;
   reply.answer = *std::move(answer);
   reply.table = *table;
   return reply;
@@ -67,15 +72,16 @@ Status WaitForRetry(Connection* connection, CallContext* call, Retry retry,
 
 // Sends and waits for the only answer. kUnavailable, kDeadlineExceeded,
 // kDataLoss, and what the daemon answers.
-Result<Answer> Call(Connection* connection, const RequestPtr& request,
-                    const std::shared_ptr<CallContext>& call,
-                    int64_t timeout_ms, Retry retry);
+Result<WireAnswer> Call(Connection* connection, const WireRequestPtr& request,
+                        const std::shared_ptr<CallContext>& call,
+                        int64_t timeout_ms, Retry retry);
 
 template <typename Table, typename Native>
-Result<Reply<Table>> CallFor(Connection* connection, MessageType type,
-                             const Native& native,
-                             const std::shared_ptr<CallContext>& call,
-                             int64_t timeout_ms, Retry retry = Retry::kOnce) {
+Result<WireReply<Table>> CallFor(Connection* connection, MessageType type,
+                                 const Native& native,
+                                 const std::shared_ptr<CallContext>& call,
+                                 int64_t timeout_ms,
+                                 Retry retry = Retry::kOnce) {
   return ReadReply<Table>(
       Call(connection, MakeRequest(type, native), call, timeout_ms, retry));
 }

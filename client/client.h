@@ -107,6 +107,9 @@ struct SaveRequest {
   // KV of at least the tokens from SavePlan::first_token on. May be empty
   // memory when nothing is needed.
   KvView kv;
+  // Where one process holds the heads of several ranks, each rank's share
+  // apart: the others'. Together with `kv` they hold each head once.
+  std::vector<KvView> shards;
   // Quality of what the KV was computed from; empty: exact. As Restore
   // returned it.
   std::vector<TierRange> basis;

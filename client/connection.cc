@@ -69,7 +69,7 @@ Status Garbage(const Status& why) {
                        std::string(why.message()));
 }
 
-Status StatusOfError(const Answer& answer) {
+Status StatusOfError(const WireAnswer& answer) {
   auto error = VerifiedMeta<wire::Error>(answer.meta.view());
   if (!error.ok()) return Garbage(error.status());
   const uint8_t code = (*error)->code();
@@ -129,7 +129,7 @@ class Link : public std::enable_shared_from_this<Link> {
 
   void Run();
   // False when it takes no new requests.
-  bool Add(const std::shared_ptr<Exchange>& exchange, RequestPtr request);
+  bool Add(const std::shared_ptr<Exchange>& exchange, WireRequestPtr request);
   void Forget(uint64_t id);
   // Somebody waited in vain for an answer to what began at `started_ns`.
   void OnTimeout(int64_t started_ns);
@@ -140,7 +140,7 @@ class Link : public std::enable_shared_from_this<Link> {
  private:
   struct Outgoing {
     HeaderBytes header;
-    RequestPtr request;
+    WireRequestPtr request;
   };
 
   void Signal(asio::steady_timer* timer);
@@ -188,7 +188,8 @@ void Link::Run() {
       });
 }
 
-bool Link::Add(const std::shared_ptr<Exchange>& exchange, RequestPtr request) {
+bool Link::Add(const std::shared_ptr<Exchange>& exchange,
+               WireRequestPtr request) {
   {
     std::lock_guard lock(mutex_);
     if (failed_ || draining_) return false;
@@ -338,7 +339,7 @@ awaitable<Status> Link::Hello(MessageReader* reader) {
   hello.client = owner_->options.name;
   const MessageHead head =
       PackMessage(MessageType::kHello, 0, kHelloRequest, hello);
-  auto request = std::make_shared<Request>();
+  auto request = std::make_shared<WireRequest>();
   request->meta.assign(head.meta_view().begin(), head.meta_view().end());
   const Outgoing message{head.header, std::move(request)};
   Status status = co_await Write(message);
@@ -346,7 +347,7 @@ awaitable<Status> Link::Hello(MessageReader* reader) {
   if (status.ok()) status = co_await ReadMessage(reader, &body);
   if (!status.ok()) co_return status;
 
-  Answer answer{reader->header(), reader->TakeMeta(), std::move(body)};
+  WireAnswer answer{reader->header(), reader->TakeMeta(), std::move(body)};
   if (answer.header.error()) co_return StatusOfError(answer);
   auto reply = VerifiedMeta<wire::HelloReply>(answer.meta.view());
   if (!reply.ok()) co_return Garbage(reply.status());
@@ -411,7 +412,7 @@ awaitable<Status> Link::ReadLoop(MessageReader* reader) {
 }
 
 Status Link::Deliver(MessageReader* reader, AlignedBytes body) {
-  Answer answer{reader->header(), reader->TakeMeta(), std::move(body)};
+  WireAnswer answer{reader->header(), reader->TakeMeta(), std::move(body)};
   const MessageHeader header = answer.header;
   if (header.request == 0) {
     if (header.error()) return StatusOfError(answer);
@@ -510,7 +511,7 @@ Connection::Connection(IoThread* io, const Options& options,
 
 Connection::~Connection() { Close(); }
 
-Pending Connection::Start(RequestPtr request,
+Pending Connection::Start(WireRequestPtr request,
                           std::shared_ptr<CallContext> call) {
   auto exchange = std::make_shared<Exchange>();
   exchange->call = std::move(call);
@@ -553,7 +554,7 @@ void Connection::Close() {
 
 // --- Pending. ---
 
-uint64_t Request::body_bytes() const {
+uint64_t WireRequest::body_bytes() const {
   uint64_t sum = 0;
   for (const Bytes& part : body) sum += part.size();
   return sum;
@@ -580,8 +581,8 @@ bool Pending::Ready() const {
   return !exchange_->answers.empty() || exchange_->ended;
 }
 
-Result<Answer> Pending::Next(int64_t deadline_ns) {
-  Answer answer;
+Result<WireAnswer> Pending::Next(int64_t deadline_ns) {
+  WireAnswer answer;
   bool reader_waits = false;
   {
     std::unique_lock lock(exchange_->call->mutex());

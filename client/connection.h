@@ -23,16 +23,20 @@
 namespace reprise {
 
 // A request, whole, so that it can be sent again.
-struct Request {
+struct WireRequest {
   MessageType type = MessageType::kHello;
   Bytes meta;
   std::vector<Bytes> body;  // sent one after the other
 
   uint64_t body_bytes() const;
+  // On the wire: header, metadata and body.
+  uint64_t wire_bytes() const {
+    return kMessageHeaderBytes + meta.size() + body_bytes();
+  }
 };
-using RequestPtr = std::shared_ptr<const Request>;
+using WireRequestPtr = std::shared_ptr<const WireRequest>;
 
-struct Answer {
+struct WireAnswer {
   MessageHeader header;
   AlignedBytes meta;
   AlignedBytes body;
@@ -67,7 +71,7 @@ struct Exchange {
   std::weak_ptr<Link> link;
   uint64_t id = 0;
   int64_t started_ns = 0;
-  std::deque<Answer> answers;
+  std::deque<WireAnswer> answers;
   uint64_t queued_bytes = 0;  // of bodies
   bool reader_waits = false;
   bool ended = false;  // no more answers will come
@@ -88,7 +92,7 @@ class Pending {
   // An answer of type Error comes back as its Status. kUnavailable when the
   // connection fails or the call is cancelled, kDeadlineExceeded, kDataLoss
   // when what came is no message.
-  Result<Answer> Next(int64_t deadline_ns);
+  Result<WireAnswer> Next(int64_t deadline_ns);
 
   // Next would not block. REQUIRES: the call's mutex is held.
   bool Ready() const;
@@ -115,7 +119,7 @@ class Connection {
 
   // Sends, after connecting where needed. Never blocks: what fails shows in
   // the first Next.
-  Pending Start(RequestPtr request, std::shared_ptr<CallContext> call);
+  Pending Start(WireRequestPtr request, std::shared_ptr<CallContext> call);
 
   // When a Start may reach the daemon again.
   int64_t retry_at_ns();

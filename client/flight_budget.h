@@ -1,6 +1,6 @@
 // Bounds the bytes that all calls of a client keep in flight together.
-#ifndef REPRISE_CLIENT_BYTE_BUDGET_H_
-#define REPRISE_CLIENT_BYTE_BUDGET_H_
+#ifndef REPRISE_CLIENT_FLIGHT_BUDGET_H_
+#define REPRISE_CLIENT_FLIGHT_BUDGET_H_
 
 #include <algorithm>
 #include <cstdint>
@@ -15,9 +15,9 @@ namespace reprise {
 
 // Thread-safe. One take is granted however large it is when nothing else is
 // taken, so that no call waits for ever.
-class ByteBudget {
+class FlightBudget {
  public:
-  explicit ByteBudget(uint64_t bytes) : total_(bytes) {}
+  explicit FlightBudget(uint64_t bytes) : total_(bytes) {}
 
   bool TryTake(uint64_t bytes) {
     std::lock_guard lock(mutex_);
@@ -72,4 +72,4 @@ class ByteBudget {
 
 }  // namespace reprise
 
-#endif  // REPRISE_CLIENT_BYTE_BUDGET_H_
+#endif  // REPRISE_CLIENT_FLIGHT_BUDGET_H_

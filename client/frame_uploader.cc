@@ -1,0 +1,207 @@
+#include "client/frame_uploader.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/hash.h"
+#include "base/limits.h"
+#include "client/calls.h"
+
+namespace reprise {
+namespace {
+
+// Large enough that a request's own cost does not show, small enough that
+// several are on their way.
+constexpr uint64_t kBatchBytes = 2ull << 20;
+// Headers and directory of a frame that did not shrink.
+constexpr uint64_t kFrameOverheadBytes = 16ull << 10;
+
+}  // namespace
+
+FrameUploader::FrameUploader(Options options) : options_(std::move(options)) {}
+
+FrameUploader::~FrameUploader() {
+  WaitForJobs();
+  uint64_t reserved = batch_reserved_;
+  for (const Encoded& encoded : encoded_) reserved += encoded.reserved_bytes;
+  for (const Batch& batch : window_) reserved += batch.reserved_bytes;
+  if (reserved != 0) options_.core->save_bytes.Give(reserved);
+}
+
+void FrameUploader::WaitForJobs() {
+  std::unique_lock lock(options_.call->mutex());
+  options_.call->WaitAlways(lock, [this] { return running_ == 0; });
+}
+
+Status FrameUploader::Run(std::vector<UploadedFrame>* out) {
+  out->assign(options_.job_count, UploadedFrame());
+  out_ = out;
+  if (options_.job_count == 0) options_.on_encoded();
+  const size_t most_running = 2 * options_.core->options.codec_threads + 1;
+  FlightBudget& budget = options_.core->save_bytes;
+  for (;;) {
+    REPRISE_RETURN_IF_ERROR(TakeEncoded());
+    REPRISE_RETURN_IF_ERROR(TakeAnswers());
+    size_t running = 0;
+    {
+      std::lock_guard lock(options_.call->mutex());
+      running = running_ + encoded_.size();
+    }
+    if (next_job_ < options_.job_count && running < most_running) {
+      const EncodeJob job = options_.job_at(next_job_);
+      const uint64_t bytes = ReservationFor(job);
+      if (budget.TryTake(bytes)) {
+        Submit(job, bytes);
+        continue;
+      }
+      // Whatever of the budget is ours is on its way back before we wait.
+      if (running == 0 && batch_frames_.empty() && window_.empty()) {
+        REPRISE_RETURN_IF_ERROR(budget.Take(options_.call, bytes));
+        Submit(job, bytes);
+        continue;
+      }
+    }
+    if (running > 0) {
+      REPRISE_RETURN_IF_ERROR(WaitForSomething());
+    } else if (!batch_frames_.empty()) {
+      SendBatch();
+    } else if (!window_.empty()) {
+      REPRISE_RETURN_IF_ERROR(TakeAnswer());
+    } else if (next_job_ == options_.job_count) {
+      return Status();
+    }
+  }
+}
+
+uint64_t FrameUploader::ReservationFor(const EncodeJob& job) const {
+  return RawBytesOf(job.slices, job.token_count) + kFrameOverheadBytes;
+}
+
+void FrameUploader::Submit(const EncodeJob& job, uint64_t reserved_bytes) {
+  const size_t index = next_job_++;
+  totals_.raw_bytes += reserved_bytes - kFrameOverheadBytes;
+  {
+    std::lock_guard lock(options_.call->mutex());
+    ++running_;
+  }
+  // The pool of codec jobs has no limit of its own: this cannot fail.
+  (void)options_.core->codecs.Submit(
+      [this, job, index, reserved_bytes](WorkerMemory& memory) {
+        Encoded encoded;
+        encoded.job = index;
+        encoded.reserved_bytes = reserved_bytes;
+        const int64_t start_ns = CallContext::NowNs();
+        if (options_.call->cancelled()) {
+          encoded.status = UnavailableError("save: cancelled");
+        } else {
+          Result<Bytes> frame = EncodeFrame(job, &memory);
+          if (frame.ok()) {
+            encoded.frame = *std::move(frame);
+            (*out_)[index] = {static_cast<uint32_t>(encoded.frame.size()),
+                              Checksum(encoded.frame)};
+          } else {
+            encoded.status = frame.status();
+          }
+        }
+        encoded.encode_ns = CallContext::NowNs() - start_ns;
+        // Held while notifying: the uploader may go as soon as it sees this.
+        const auto call = options_.call;
+        std::lock_guard lock(call->mutex());
+        encoded_.push_back(std::move(encoded));
+        --running_;
+        call->Notify();
+      });
+}
+
+Status FrameUploader::TakeEncoded() {
+  std::deque<Encoded> taken;
+  {
+    std::lock_guard lock(options_.call->mutex());
+    taken.swap(encoded_);
+  }
+  Status status;
+  for (Encoded& encoded : taken) {
+    totals_.encode_ns += encoded.encode_ns;
+    if (status.ok()) status = encoded.status;
+    if (status.ok()) {
+      status = AddToBatch(std::move(encoded));
+    } else {
+      options_.core->save_bytes.Give(encoded.reserved_bytes);
+    }
+  }
+  return status;
+}
+
+Status FrameUploader::AddToBatch(Encoded encoded) {
+  const uint64_t bytes = encoded.frame.size();
+  if (batch_bytes_ + bytes > kMaxFrameBytes) SendBatch();
+  if (bytes < encoded.reserved_bytes) {
+    options_.core->save_bytes.Give(encoded.reserved_bytes - bytes);
+    encoded.reserved_bytes = bytes;
+  }
+  totals_.frame_bytes += bytes;
+  batch_bytes_ += bytes;
+  batch_reserved_ += encoded.reserved_bytes;
+  batch_frames_.push_back(std::move(encoded.frame));
+  if (++encoded_count_ == options_.job_count) options_.on_encoded();
+  if (batch_bytes_ >= kBatchBytes) SendBatch();
+  return Status();
+}
+
+void FrameUploader::SendBatch() {
+  const wire::Id16 rendition = IdToWire(options_.rendition);
+  wire::PutFramesT put;
+  put.frames.reserve(batch_frames_.size());
+  for (const Bytes& frame : batch_frames_) {
+    put.frames.emplace_back(rendition, static_cast<uint32_t>(frame.size()),
+                            static_cast<uint8_t>(options_.tier));
+  }
+  Batch batch;
+  batch.reserved_bytes = std::exchange(batch_reserved_, 0);
+  batch_bytes_ = 0;
+  batch.request = MakeRequest(MessageType::kPutFrames, put,
+                              std::exchange(batch_frames_, {}));
+  batch.pending = options_.core->control.Start(batch.request, options_.call);
+  totals_.wire_bytes += batch.request->wire_bytes();
+  window_.push_back(std::move(batch));
+}
+
+Status FrameUploader::TakeAnswers() {
+  while (!window_.empty()) {
+    {
+      std::lock_guard lock(options_.call->mutex());
+      if (!window_.front().pending.Ready()) break;
+    }
+    REPRISE_RETURN_IF_ERROR(TakeAnswer());
+  }
+  return Status();
+}
+
+Status FrameUploader::TakeAnswer() {
+  Batch& batch = window_.front();
+  ClientCore* core = options_.core;
+  const Result<WireAnswer> answer =
+      batch.pending.Next(CallContext::InMs(core->options.request_timeout_ms));
+  if (answer.ok()) {
+    core->save_bytes.Give(batch.reserved_bytes);
+    window_.pop_front();
+    return Status();
+  }
+  REPRISE_RETURN_IF_ERROR(WaitForRetry(&core->control, options_.call.get(),
+                                       Retry::kPatiently, ++batch.failures,
+                                       answer.status()));
+  batch.pending = core->control.Start(batch.request, options_.call);
+  totals_.wire_bytes += batch.request->wire_bytes();
+  return Status();
+}
+
+Status FrameUploader::WaitForSomething() {
+  std::unique_lock lock(options_.call->mutex());
+  return options_.call->Wait(lock, INT64_MAX, [this] {
+    return !encoded_.empty() ||
+           (!window_.empty() && window_.front().pending.Ready());
+  });
+}
+
+}  // namespace reprise

@@ -1,0 +1,99 @@
+// Encodes frames on the codec threads and sends them while more are being
+// encoded: at most so many bytes in flight, several requests at once, and
+// again what a broken connection lost.
+#ifndef REPRISE_CLIENT_FRAME_UPLOADER_H_
+#define REPRISE_CLIENT_FRAME_UPLOADER_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "client/call_context.h"
+#include "client/client_core.h"
+#include "client/connection.h"
+#include "client/frame_jobs.h"
+#include "client/save_messages.h"
+#include "codec/tier.h"
+
+namespace reprise {
+
+struct UploadTotals {
+  uint64_t raw_bytes = 0;
+  uint64_t frame_bytes = 0;
+  uint64_t wire_bytes = 0;
+  int64_t encode_ns = 0;
+};
+
+// For one thread, once.
+class FrameUploader {
+ public:
+  struct Options {
+    ClientCore* core = nullptr;
+    std::shared_ptr<CallContext> call;
+    RenditionId rendition;
+    Tier tier = Tier::kExact;
+    size_t job_count = 0;
+    std::function<EncodeJob(size_t)> job_at;
+    // Called once when every frame is encoded: the source is not read again.
+    std::function<void()> on_encoded;
+  };
+  explicit FrameUploader(Options options);
+  // Waits for jobs that run.
+  ~FrameUploader();
+
+  // OK: every frame is acknowledged; (*out)[i] is that of job i.
+  Status Run(std::vector<UploadedFrame>* out);
+  const UploadTotals& totals() const { return totals_; }
+
+ private:
+  // One frame, encoded or not.
+  struct Encoded {
+    size_t job = 0;
+    uint64_t reserved_bytes = 0;
+    Status status;
+    Bytes frame;
+    int64_t encode_ns = 0;
+  };
+  struct Batch {
+    WireRequestPtr request;
+    Pending pending;
+    uint64_t reserved_bytes = 0;
+    int failures = 0;
+  };
+
+  uint64_t ReservationFor(const EncodeJob& job) const;
+  void Submit(const EncodeJob& job, uint64_t reserved_bytes);
+  Status TakeEncoded();
+  Status AddToBatch(Encoded encoded);
+  void SendBatch();
+  // The oldest batch has an answer, or will be waited for.
+  Status TakeAnswer();
+  // Takes the answers that are there already.
+  Status TakeAnswers();
+  Status WaitForSomething();
+  void WaitForJobs();
+
+  const Options options_;
+  UploadTotals totals_;
+  std::vector<UploadedFrame>* out_ = nullptr;
+  size_t next_job_ = 0;
+  size_t encoded_count_ = 0;
+
+  // Frames of the next batch, and where they come from.
+  std::vector<Bytes> batch_frames_;
+  uint64_t batch_bytes_ = 0;
+  uint64_t batch_reserved_ = 0;
+  std::deque<Batch> window_;  // sent, oldest first
+
+  // Guarded by the call's mutex.
+  std::deque<Encoded> encoded_;
+  size_t running_ = 0;
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_CLIENT_FRAME_UPLOADER_H_

@@ -1,0 +1,266 @@
+#include "client/manifest.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/limits.h"
+#include "client/calls.h"
+#include "codec/codec.h"
+
+namespace reprise {
+namespace {
+
+Status Bad(const std::string& what) {
+  return DataLossError("manifest: " + what);
+}
+
+std::string At(const ManifestSegment& segment) {
+  return "segment at " + std::to_string(segment.first_token);
+}
+
+template <typename T, typename Vector>
+std::vector<T> ToVector(const Vector* vector) {
+  if (vector == nullptr) return {};
+  return std::vector<T>(vector->begin(), vector->end());
+}
+
+Status ReadRendition(const wire::Rendition& in, ManifestSegment* out) {
+  REPRISE_ASSIGN_OR_RETURN(out->tier, TierFromValue(in.tier()));
+  REPRISE_ASSIGN_OR_RETURN(out->basis, TierFromValue(in.basis()));
+  out->codec = static_cast<CodecId>(in.codec());
+  out->profile = IdFromWire<ProfileId>(in.profile());
+  const uint32_t count = in.frames() == nullptr ? 0 : in.frames()->size();
+  if (count > kMaxFramesPerRendition) {
+    return Bad(std::to_string(count) + " frames in a rendition, at most " +
+               std::to_string(kMaxFramesPerRendition));
+  }
+  out->frames.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const wire::FrameRef& frame = *in.frames()->Get(i);
+    out->frames.push_back(
+        {frame.stage(),
+         {frame.first_layer(), frame.layer_count()},
+         {frame.head_first(), frame.head_count(), frame.head_total()},
+         frame.bytes()});
+    REPRISE_RETURN_IF_ERROR(
+        ValidateHeadRange(out->frames.back().heads).WithContext("manifest"));
+    if (frame.bytes() == 0 || frame.bytes() > kMaxFrameBytes) {
+      return Bad("a frame of " + std::to_string(frame.bytes()) +
+                 " bytes, 1 to " + std::to_string(kMaxFrameBytes) +
+                 " are possible");
+    }
+  }
+  return Status();
+}
+
+Result<ManifestSegment> ReadSegment(const wire::FetchSegment& in) {
+  ManifestSegment out;
+  out.id = IdFromWire<SegmentId>(in.segment());
+  out.first_token = in.first_token();
+  out.token_count = in.token_count();
+  if (in.tokens() != nullptr && in.tokens()->size() > kSegmentTokens) {
+    return Bad(At(out) + " has " + std::to_string(in.tokens()->size()) +
+               " tokens");
+  }
+  out.tokens = ToVector<TokenId>(in.tokens());
+  if (in.rendition() != nullptr) {
+    REPRISE_RETURN_IF_ERROR(ReadRendition(*in.rendition(), &out));
+  }
+  return out;
+}
+
+// Where each segment must stand, given the one before it.
+Status CheckShape(const ManifestSegment& segment, uint64_t expected_first,
+                  bool is_last) {
+  const size_t tokens = segment.tokens.size();
+  if (segment.first_token != expected_first) {
+    return Bad(At(segment) + " stands where the one at " +
+               std::to_string(expected_first) + " should");
+  }
+  if (segment.token_count == 0 || segment.token_count > kSegmentTokens ||
+      (tokens != 0 && segment.token_count > tokens)) {
+    return Bad(At(segment) + " counts " + std::to_string(segment.token_count) +
+               " of its " + std::to_string(tokens) + " tokens");
+  }
+  if (!is_last && segment.token_count != kSegmentTokens) {
+    return Bad(At(segment) + " has " + std::to_string(segment.token_count) +
+               " tokens, but is not the last");
+  }
+  return Status();
+}
+
+SegmentId NameOf(const SegmentId& parent, std::span<const TokenId> tokens) {
+  return tokens.size() == kSegmentTokens ? ChildSegmentId(parent, tokens)
+                                         : TailId(parent, tokens);
+}
+
+Status CompareTokens(const ManifestSegment& segment,
+                     std::span<const TokenId> given) {
+  for (uint32_t i = 0; i < segment.token_count; ++i) {
+    const uint64_t position = segment.first_token + i;
+    if (position >= given.size()) return Status();
+    if (given[position] != segment.tokens[i]) {
+      return FailedPreconditionError("restore: the stored token at position " +
+                                     std::to_string(position) +
+                                     " is another than the given one");
+    }
+  }
+  return Status();
+}
+
+// The name of what comes before `first_token`, as far as it is known.
+struct Parent {
+  bool known = false;
+  SegmentId id;
+};
+
+Parent ParentAt(const ManifestChecks& checks) {
+  const SegmentId root = RootSegmentId(checks.model);
+  if (checks.first_token == 0) return {true, root};
+  if (checks.tokens.size() < checks.first_token) return {};
+  const auto ids =
+      SegmentIdsOf(checks.model, checks.tokens.first(checks.first_token));
+  return {true, ids.back()};
+}
+
+Status CheckName(const ManifestSegment& segment, const Parent& parent,
+                 uint64_t first_token) {
+  if (!parent.known) return Status();
+  if (NameOf(parent.id, segment.tokens) == segment.id) return Status();
+  if (segment.first_token == first_token && first_token > 0) {
+    return FailedPreconditionError("restore: a stored token before position " +
+                                   std::to_string(first_token) +
+                                   " is another than the given one");
+  }
+  return Bad(At(segment) + ": its name does not follow from its tokens");
+}
+
+// Whether the rendition can be decoded here, as what it says to be.
+bool CanServe(const ManifestChecks& checks, const ManifestSegment& segment) {
+  const Codec* codec = FindCodec(segment.codec);
+  if (codec == nullptr ||
+      WorseOf(segment.tier, segment.basis) > checks.lowest) {
+    return false;
+  }
+  if (segment.tier == Tier::kExact && !codec->is_exact()) return false;
+  return CheckCoverage(segment.frames, *checks.groups).ok();
+}
+
+}  // namespace
+
+Result<Manifest> ReadManifest(const WireAnswer& answer) {
+  auto table = VerifiedMeta<wire::FetchManifest>(answer.meta.view());
+  if (!table.ok()) return Bad(std::string(table.status().message()));
+  const wire::FetchManifest& in = **table;
+  Manifest out;
+  out.model = IdFromWire<ModelId>(in.model());
+  out.version = {in.incarnation(), in.version(),
+                 IdFromWire<CommitId>(in.commit())};
+  out.token_count = in.token_count();
+  out.pending = ToVector<TokenId>(in.pending());
+  const uint32_t count = in.segments() == nullptr ? 0 : in.segments()->size();
+  if (count > kMaxMatchSegments + 1 || out.token_count > kMaxSessionTokens ||
+      out.pending.size() > kMaxPendingTokens) {
+    return Bad(std::to_string(count) + " segments, " +
+               std::to_string(out.token_count) + " tokens and " +
+               std::to_string(out.pending.size()) + " pending ones");
+  }
+  out.segments.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    REPRISE_ASSIGN_OR_RETURN(ManifestSegment segment,
+                             ReadSegment(*in.segments()->Get(i)));
+    out.segments.push_back(std::move(segment));
+  }
+  return out;
+}
+
+Status CheckManifest(const ManifestChecks& checks, Manifest* manifest) {
+  std::vector<ManifestSegment>& segments = manifest->segments;
+  Parent parent = ParentAt(checks);
+  uint64_t expected_first = checks.first_token;
+  size_t kept = 0;
+  for (; kept < segments.size(); ++kept) {
+    ManifestSegment& segment = segments[kept];
+    const bool is_last = kept + 1 == segments.size();
+    REPRISE_RETURN_IF_ERROR(CheckShape(segment, expected_first, is_last));
+    if (segment.tokens.empty()) break;
+    REPRISE_RETURN_IF_ERROR(CompareTokens(segment, checks.tokens));
+    REPRISE_RETURN_IF_ERROR(CheckName(segment, parent, checks.first_token));
+    parent = {true, segment.id};
+    expected_first += kSegmentTokens;
+    if (segment.first_token >= checks.end_token) break;
+    segment.token_count = static_cast<uint32_t>(std::min<uint64_t>(
+        segment.token_count, checks.end_token - segment.first_token));
+    if (segment.tier != Tier::kTokens && !CanServe(checks, segment)) {
+      DropRendition(&segment);
+    }
+  }
+  segments.resize(kept);
+  return Status();
+}
+
+void DropRendition(ManifestSegment* segment) {
+  segment->tier = Tier::kTokens;
+  segment->basis = Tier::kTokens;
+  segment->frames.clear();
+}
+
+Status CheckCoverage(std::span<const ManifestFrame> frames,
+                     std::span<const LayerGroup> groups) {
+  // By group, then by where their heads begin, as fractions.
+  std::vector<const ManifestFrame*> order;
+  order.reserve(frames.size());
+  for (const ManifestFrame& frame : frames) order.push_back(&frame);
+  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    if (a->layers.first_layer != b->layers.first_layer) {
+      return a->layers.first_layer < b->layers.first_layer;
+    }
+    return uint32_t{a->heads.first} * b->heads.total <
+           uint32_t{b->heads.first} * a->heads.total;
+  });
+  size_t next = 0;
+  for (const LayerGroup& group : groups) {
+    uint32_t covered = 0, total = 1;
+    while (covered < total) {
+      const ManifestFrame* frame =
+          next < order.size() ? order[next++] : nullptr;
+      if (frame == nullptr || frame->layers != group || frame->stage != 0 ||
+          uint32_t{frame->heads.first} * total !=
+              covered * frame->heads.total) {
+        return Bad("frames don't cover layers from " +
+                   std::to_string(group.first_layer) + " on exactly once");
+      }
+      covered = uint32_t{frame->heads.first} + frame->heads.count;
+      total = frame->heads.total;
+    }
+  }
+  if (next == order.size()) return Status();
+  return Bad(std::to_string(order.size()) + " frames, needed are " +
+             std::to_string(next));
+}
+
+RestoreInfo InfoOf(const Manifest& manifest, uint64_t first_token) {
+  RestoreInfo info;
+  info.version = manifest.version;
+  info.first_token = first_token;
+  info.pending = manifest.pending;
+  for (const ManifestSegment& segment : manifest.segments) {
+    info.tokens.insert(info.tokens.end(), segment.tokens.begin(),
+                       segment.tokens.begin() + segment.token_count);
+    for (const ManifestFrame& frame : segment.frames) {
+      info.bytes_to_move += frame.bytes;
+    }
+    TierRange range{segment.first_token, segment.end_token(), segment.tier,
+                    segment.basis};
+    if (!info.ranges.empty() && info.ranges.back().tier == range.tier &&
+        info.ranges.back().basis == range.basis) {
+      info.ranges.back().end_token = range.end_token;
+    } else {
+      info.ranges.push_back(range);
+    }
+  }
+  return info;
+}
+
+}  // namespace reprise

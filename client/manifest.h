@@ -1,0 +1,87 @@
+// What a fetch is about to bring: the daemon's manifest as plain structs, and
+// every check that can be made before a frame is decoded.
+#ifndef REPRISE_CLIENT_MANIFEST_H_
+#define REPRISE_CLIENT_MANIFEST_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "client/client.h"
+#include "client/connection.h"
+#include "codec/frame.h"
+#include "codec/model_spec.h"
+#include "codec/segment.h"
+#include "codec/tier.h"
+
+namespace reprise {
+
+struct ManifestFrame {
+  uint8_t stage = 0;
+  LayerGroup layers;
+  HeadRange heads;
+  uint32_t bytes = 0;
+};
+
+struct ManifestSegment {
+  SegmentId id;  // or the TailId
+  uint64_t first_token = 0;
+  uint32_t token_count = 0;     // part of the state
+  std::vector<TokenId> tokens;  // all of the segment's; empty: lost
+  // kTokens: there is no rendition to read, recompute.
+  Tier tier = Tier::kTokens;
+  Tier basis = Tier::kTokens;
+  CodecId codec = CodecId::kRaw;
+  ProfileId profile;
+  std::vector<ManifestFrame> frames;
+
+  uint64_t end_token() const { return first_token + token_count; }
+};
+
+struct Manifest {
+  ModelId model;
+  SessionVersion version;
+  uint64_t token_count = 0;
+  std::vector<ManifestSegment> segments;
+  std::vector<TokenId> pending;
+};
+
+// kDataLoss for metadata that is no manifest or holds values outside their
+// enums and limits.
+Result<Manifest> ReadManifest(const WireAnswer& answer);
+
+// What was asked for, which the manifest must answer.
+struct ManifestChecks {
+  ModelId model;
+  const std::vector<LayerGroup>* groups = nullptr;
+  uint64_t first_token = 0;  // a multiple of 64
+  uint64_t end_token = UINT64_MAX;
+  std::span<const TokenId> tokens;  // of the caller; may be empty
+  Tier lowest = Tier::kExact;
+};
+
+// Checks that segments follow each other, that their names follow from model
+// and tokens, and that the tokens are the caller's as far as both go; then
+// cuts what lies outside of [first_token, end_token), what comes after a
+// segment whose tokens are lost, and renditions that cannot serve (frames that
+// do not cover the model once, an unknown codec, a tier below `lowest`).
+// kDataLoss for a manifest that contradicts itself; kFailedPrecondition, with
+// the position, for other tokens than the caller's.
+// REQUIRES: manifest->model == checks.model.
+Status CheckManifest(const ManifestChecks& checks, Manifest* manifest);
+
+// Makes it one that must be recomputed.
+void DropRendition(ManifestSegment* segment);
+
+// OK when frames of `groups` and their heads cover each group exactly once.
+Status CheckCoverage(std::span<const ManifestFrame> frames,
+                     std::span<const LayerGroup> groups);
+
+// What the caller of Restore is told.
+RestoreInfo InfoOf(const Manifest& manifest, uint64_t first_token);
+
+}  // namespace reprise
+
+#endif  // REPRISE_CLIENT_MANIFEST_H_

@@ -1,0 +1,394 @@
+#include "client/saver.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "client/calls.h"
+#include "client/model.h"
+#include "client/save_messages.h"
+#include "client/session_calls.h"
+
+namespace reprise {
+namespace {
+
+// How often a save starts again because others moved the head, or because the
+// daemon lost what it had.
+constexpr int kMaxTries = 8;
+// Bounds the metadata of one Publish.
+constexpr size_t kFramesAPublish = 8192;
+constexpr size_t kItemsAPublish = 512;
+
+RenditionId DrawRenditionId() {
+  RenditionId id;
+  for (size_t i = 0; i < id.bytes.size(); i += 8) {
+    StoreLe(id.bytes.data() + i, RandomBits());
+  }
+  return id;
+}
+
+std::vector<KvView> ViewsOf(const SaveRequest& request) {
+  std::vector<KvView> views{request.kv};
+  views.insert(views.end(), request.shards.begin(), request.shards.end());
+  return views;
+}
+
+Status OverLimit(const char* what, uint64_t is, uint64_t limit) {
+  return InvalidArgumentError(std::string("save: ") + what + " is " +
+                              std::to_string(is) + ", the limit is " +
+                              std::to_string(limit));
+}
+
+std::string Describe(const SessionVersion& version) {
+  return std::to_string(version.version) + " of incarnation " +
+         std::to_string(version.incarnation);
+}
+
+}  // namespace
+
+Status CheckSaveRequest(std::string_view session, const SaveRequest& request) {
+  if (request.model == nullptr) {
+    return InvalidArgumentError("save: no model");
+  }
+  if (session.empty() || session.size() > kMaxSessionNameBytes) {
+    return OverLimit("bytes of the session's name", session.size(),
+                     kMaxSessionNameBytes);
+  }
+  if (request.tokens.size() > kMaxSessionTokens) {
+    return OverLimit("tokens", request.tokens.size(), kMaxSessionTokens);
+  }
+  if (request.pending.size() > kMaxPendingTokens) {
+    return OverLimit("pending tokens", request.pending.size(),
+                     kMaxPendingTokens);
+  }
+  if (request.labels.size() > kMaxLabels) {
+    return OverLimit("labels", request.labels.size(), kMaxLabels);
+  }
+  if (FindCodec(request.codec) == nullptr) {
+    return UnimplementedError("save: codec \"" + request.codec +
+                              "\" is not built");
+  }
+  return Status();
+}
+
+Saver::Saver(ClientCore* core, std::string_view session,
+             const SaveRequest& request, std::shared_ptr<SaveState> state,
+             bool keeps_view)
+    : core_(core),
+      session_(session),
+      state_(std::move(state)),
+      call_(state_->context),
+      keeps_view_(keeps_view),
+      model_(request.model),
+      tokens_(request.tokens.begin(), request.tokens.end()),
+      pending_(request.pending.begin(), request.pending.end()),
+      basis_(request.basis),
+      labels_(request.labels),
+      expected_(request.expected == nullptr ? std::nullopt
+                                            : std::optional(*request.expected)),
+      synced_(request.synced),
+      codec_(FindCodec(request.codec)),
+      tier_(codec_->is_exact() ? Tier::kExact : Tier::kNear),
+      chain_(model_->id(), tokens_),
+      start_ns_(CallContext::NowNs()),
+      views_(ViewsOf(request)),
+      rendition_(DrawRenditionId()) {}
+
+Result<SaveResult> Saver::Run() {
+  REPRISE_RETURN_IF_ERROR(TakeSources());
+  std::optional<SessionHead> head = core_->heads.Find(session_);
+  bool is_guess = head.has_value();
+  Status status;
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    if (!head.has_value()) {
+      REPRISE_ASSIGN_OR_RETURN(head, LoadHead(core_, call_, session_));
+    }
+    status = TryOn(*head);
+    if (status.ok()) {
+      result_.total_ms =
+          static_cast<double>(CallContext::NowNs() - start_ns_) / 1e6;
+      return result_;
+    }
+    core_->heads.Drop(session_);
+    if (!status.Is(StatusCode::kFailedPrecondition)) return status;
+    // Only another head can change the outcome.
+    const SessionVersion tried = head->version;
+    REPRISE_ASSIGN_OR_RETURN(head, LoadHead(core_, call_, session_));
+    if (head->version == tried && !is_guess && !try_again_) return status;
+    is_guess = false;
+    try_again_ = false;
+  }
+  return status;
+}
+
+Status Saver::TakeSources() {
+  for (const KvView& view : views_) {
+    REPRISE_ASSIGN_OR_RETURN(KvSource map,
+                             KvSource::Make(model_->spec(), view));
+    Source source{std::move(map), {}};
+    for (const LayerGroup& group : model_->groups()) {
+      REPRISE_ASSIGN_OR_RETURN(
+          source.slices.emplace_back(),
+          SlicePlanes(model_->spec(), group, source.map.heads()));
+    }
+    sources_.push_back(std::move(source));
+  }
+  std::vector<HeadRange> heads;
+  view_end_ = UINT64_MAX;
+  for (const Source& source : sources_) {
+    view_first_ = std::max(view_first_, source.map.first_token());
+    view_end_ = std::min(view_end_, source.map.end_token());
+    heads.push_back(source.map.heads());
+  }
+  std::sort(heads.begin(), heads.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  uint32_t covered = 0;
+  for (const HeadRange& range : heads) {
+    if (range.total != heads[0].total || range.first != covered) break;
+    covered = uint32_t{range.first} + range.count;
+  }
+  if (covered == heads[0].total) return Status();
+  return FailedPreconditionError(
+      "save: the views hold heads up to " + std::to_string(covered) + " of " +
+      std::to_string(heads[0].total) + ", each is wanted once");
+}
+
+Status Saver::CheckHead(const SessionHead& head) {
+  if (expected_.has_value() && *expected_ != head.version) {
+    return FailedPreconditionError("save: the head is at version " +
+                                   Describe(head.version) + ", expected is " +
+                                   Describe(*expected_));
+  }
+  if (!head.exists()) return Status();
+  REPRISE_RETURN_IF_ERROR(CheckSameModel(core_, call_, *model_, head.model));
+  return CheckHeadIsPrefix(head, chain_);
+}
+
+Status Saver::TryOn(const SessionHead& head) {
+  REPRISE_RETURN_IF_ERROR(CheckHead(head));
+  REPRISE_RETURN_IF_ERROR(StoreItems(head));
+  if (head.exists() && head.tokens == tokens_.size() &&
+      head.pending == pending_) {
+    Finish(head, head.version);
+    return Status();
+  }
+  return SwingHead(head);
+}
+
+Status Saver::StoreItems(const SessionHead& head) {
+  // Anything that is stored counts; what is worse than ours is improved.
+  REPRISE_ASSIGN_OR_RETURN(
+      const MatchAnswer match,
+      MatchChain(core_, call_, chain_, Tier::kArchive, /*lease_ms=*/0));
+  const PlannedSave plan = PlanItems({.chain = &chain_,
+                                      .head = &head,
+                                      .stored = &match.stored,
+                                      .tier = tier_,
+                                      .basis = basis_,
+                                      .view_first = view_first_,
+                                      .view_end = view_end_,
+                                      .missing = &missing_});
+  if (captured_ && !keeps_view_) {
+    if (plan.needed_first == plan.needed_end) return Status();
+    return UnavailableError(
+        "save: the daemon no longer has what it was sent from token " +
+        std::to_string(plan.needed_first) + " on; save again");
+  }
+  REPRISE_RETURN_IF_ERROR(CheckSources(plan));
+  REPRISE_RETURN_IF_ERROR(ChooseProfile(plan));
+  return Upload(plan.items);
+}
+
+Status Saver::CheckSources(const PlannedSave& plan) {
+  for (const Source& source : sources_) {
+    REPRISE_RETURN_IF_ERROR(
+        source.map.CheckTokens(plan.needed_first, plan.needed_end)
+            .WithContext("save"));
+    for (const PlannedItem& item : plan.items) {
+      REPRISE_RETURN_IF_ERROR(source.map
+                                  .CheckTokens(chain_.first_token(item.item),
+                                               chain_.end_token(item.item))
+                                  .WithContext("save"));
+    }
+  }
+  return Status();
+}
+
+// --- Profiles. ---
+
+Status Saver::ChooseProfile(const PlannedSave& plan) {
+  if (plan.items.empty() || profile_ != nullptr) return Status();
+  const ProfileId known = model_->ProfileOf(codec_->id());
+  if (!known.IsZero()) {
+    auto profile =
+        GetParsedProfile(&core_->profiles, &core_->control, call_,
+                         core_->options.request_timeout_ms, *codec_, known);
+    if (profile.ok()) {
+      profile_ = *std::move(profile);
+      return Status();
+    }
+    const StatusCode code = profile.status().code();
+    const bool lost =
+        code == StatusCode::kNotFound || code == StatusCode::kDataLoss;
+    if (!lost) return profile.status();
+  }
+  if (!codec_->needs_profile()) return Status();
+  return FailedPreconditionError("save: the daemon has no profile of codec " +
+                                 std::string(codec_->name()) +
+                                 " for this model");
+}
+
+// --- Frames, renditions, the commit. ---
+
+Status Saver::Upload(const std::vector<PlannedItem>& items) {
+  std::vector<PlannedItem> left = items;
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    const size_t groups = model_->groups().size();
+    const size_t frames_an_item = groups * sources_.size();
+    FrameUploader uploader(
+        {.core = core_,
+         .call = call_,
+         .rendition = rendition_,
+         .tier = tier_,
+         .job_count = left.size() * frames_an_item,
+         .job_at =
+             [&](size_t index) {
+               const uint32_t item = left[index / frames_an_item].item;
+               const size_t group = index % groups;
+               const Source& source = sources_[index % frames_an_item / groups];
+               EncodeJob job;
+               job.codec = codec_;
+               job.profile = profile_.get();
+               job.source = &source.map;
+               job.slices = source.slices[group];
+               job.group = model_->groups()[group];
+               job.model = model_->id();
+               job.segment = chain_.id(item);
+               job.first_token = chain_.first_token(item);
+               job.token_count =
+                   static_cast<uint32_t>(chain_.tokens_of(item).size());
+               return job;
+             },
+         .on_encoded = [this] { SetCaptured(); }});
+    std::vector<UploadedFrame> frames;
+    const Status status = uploader.Run(&frames);
+    result_.raw_bytes += uploader.totals().raw_bytes;
+    result_.frame_bytes += uploader.totals().frame_bytes;
+    result_.wire_bytes += uploader.totals().wire_bytes;
+    result_.encode_ms += static_cast<double>(uploader.totals().encode_ns) / 1e6;
+    REPRISE_RETURN_IF_ERROR(status);
+    std::vector<PlannedItem> again;
+    REPRISE_RETURN_IF_ERROR(Publish(left, frames, &again));
+    if (again.empty()) return Status();
+    if (!keeps_view_) break;
+    left = std::move(again);
+  }
+  return UnavailableError(
+      "save: the daemon lost frames before they were published; save again");
+}
+
+Status Saver::Publish(const std::vector<PlannedItem>& items,
+                      const std::vector<UploadedFrame>& frames,
+                      std::vector<PlannedItem>* again) {
+  RenditionParts parts;
+  parts.id = rendition_;
+  parts.tier = tier_;
+  parts.codec = codec_->id();
+  if (profile_ != nullptr) parts.profile = profile_->id();
+  parts.writer = core_->options.writer;
+  parts.token_bytes = model_->spec().token_bytes();
+  for (const Source& source : sources_) {
+    for (const LayerGroup& group : model_->groups()) {
+      parts.frames.push_back({group, source.map.heads()});
+    }
+  }
+  const size_t each = parts.frames.size();
+  const size_t batch =
+      std::clamp<size_t>(kFramesAPublish / each, 1, kItemsAPublish);
+  for (size_t first = 0; first < items.size(); first += batch) {
+    const size_t count = std::min(batch, items.size() - first);
+    const auto some = std::span(items).subspan(first, count);
+    const WireRequestPtr request =
+        MakePublish(chain_, parts, some,
+                    std::span(frames).subspan(first * each, count * each));
+    std::vector<bool> missing;
+    REPRISE_RETURN_IF_ERROR(
+        ReadPublish(CallPatiently(request), count, &missing));
+    for (size_t i = 0; i < count; ++i) {
+      if (missing[i]) {
+        again->push_back(some[i]);
+      } else if (!chain_.is_tail(some[i].item)) {
+        ++result_.new_segments;
+      }
+    }
+  }
+  return Status();
+}
+
+Status Saver::SwingHead(const SessionHead& head) {
+  const CommitRecord record =
+      MakeCommit(chain_, head, pending_, SystemClock().WallMs());
+  REPRISE_RETURN_IF_ERROR(ValidateCommit(record));
+  // Fixed once: after a lost answer the very same commit is sent again.
+  const Bytes bytes = EncodeCommit(record);
+  const WireRequestPtr request = MakeCommitRequest({.session = session_,
+                                                    .expected = head.version,
+                                                    .synced = synced_,
+                                                    .labels = labels_},
+                                                   bytes);
+  REPRISE_ASSIGN_OR_RETURN(const CommitAnswer answer,
+                           ReadCommit(CallPatiently(request)));
+  if (!answer.missing.empty()) {
+    missing_.insert(answer.missing.begin(), answer.missing.end());
+    try_again_ = true;
+    return FailedPreconditionError("save: the daemon misses " +
+                                   std::to_string(answer.missing.size()) +
+                                   " segments of the commit");
+  }
+  if (answer.version.head != CommitIdOf(bytes)) {
+    return DataLossError("commit: the daemon's id is not the digest of " +
+                         std::to_string(bytes.size()) + " bytes");
+  }
+  Finish(head, answer.version);
+  return Status();
+}
+
+Result<WireAnswer> Saver::CallPatiently(const WireRequestPtr& request) {
+  result_.wire_bytes += request->wire_bytes();
+  return Call(&core_->control, request, call_,
+              core_->options.request_timeout_ms, Retry::kPatiently);
+}
+
+void Saver::SetCaptured() {
+  captured_ = true;
+  if (keeps_view_) return;
+  {
+    std::lock_guard lock(call_->mutex());
+    state_->captured = true;
+  }
+  call_->Notify();
+}
+
+void Saver::Finish(const SessionHead& head, const SessionVersion& version) {
+  result_.version = version;
+  result_.tokens = tokens_.size();
+  result_.tail_tokens = tokens_.size() % kSegmentTokens;
+  SessionHead next;
+  next.version = version;
+  next.model = model_->id();
+  next.tokens = tokens_.size();
+  next.pending = pending_;
+  if (chain_.item_count() > 0) {
+    const uint32_t last = chain_.item_count() - 1;
+    next.last = chain_.id(last);
+    next.last_first_token = chain_.first_token(last);
+    const auto tokens = chain_.tokens_of(last);
+    next.last_tokens.assign(tokens.begin(), tokens.end());
+  }
+  // Where nothing was swung, the head may end otherwise, by a cut.
+  core_->heads.Put(session_, head.version == version ? head : next);
+}
+
+}  // namespace reprise

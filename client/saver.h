@@ -1,0 +1,108 @@
+// A save, from finding the head to swinging it. Runs on one thread and waits
+// there; codec threads encode for it.
+#ifndef REPRISE_CLIENT_SAVER_H_
+#define REPRISE_CLIENT_SAVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "client/call_context.h"
+#include "client/client.h"
+#include "client/client_core.h"
+#include "client/frame_uploader.h"
+#include "client/kv_gather.h"
+#include "client/save_messages.h"
+#include "client/save_planner.h"
+#include "codec/codec.h"
+
+namespace reprise {
+
+// What a ticket and its save share. Guarded by the context's mutex.
+struct SaveState {
+  explicit SaveState(std::shared_ptr<CallContext> call)
+      : context(std::move(call)) {}
+
+  const std::shared_ptr<CallContext> context;
+  bool captured = false;
+  std::optional<Result<SaveResult>> result;
+};
+
+// kInvalidArgument, with the limit and the number, for a request that no
+// daemon would take.
+Status CheckSaveRequest(std::string_view session, const SaveRequest& request);
+
+class Saver {
+ public:
+  // Copies tokens, pending, basis and labels; the memory that `request.kv`
+  // and `request.shards` describe is read until `state->captured`, or until
+  // the end when `keeps_view`.
+  // REQUIRES: CheckSaveRequest was OK.
+  Saver(ClientCore* core, std::string_view session, const SaveRequest& request,
+        std::shared_ptr<SaveState> state, bool keeps_view);
+
+  Result<SaveResult> Run();
+
+ private:
+  // One try on one head. kFailedPrecondition may mean that the head is not,
+  // or no longer, the session's.
+  Status TryOn(const SessionHead& head);
+  Status CheckHead(const SessionHead& head);
+  // Puts and publishes what is not stored.
+  Status StoreItems(const SessionHead& head);
+  Status TakeSources();
+  Status CheckSources(const PlannedSave& plan);
+  Status ChooseProfile(const PlannedSave& plan);
+  Status Upload(const std::vector<PlannedItem>& items);
+  Status Publish(const std::vector<PlannedItem>& items,
+                 const std::vector<UploadedFrame>& frames,
+                 std::vector<PlannedItem>* again);
+  Status SwingHead(const SessionHead& head);
+  Result<WireAnswer> CallPatiently(const WireRequestPtr& request);
+  void SetCaptured();
+  void Finish(const SessionHead& head, const SessionVersion& version);
+
+  // One rank's share, cut into the model's layer groups.
+  struct Source {
+    KvSource map;
+    std::vector<std::vector<PlaneSlice>> slices;  // by group
+  };
+
+  ClientCore* const core_;
+  const std::string session_;
+  const std::shared_ptr<SaveState> state_;
+  const std::shared_ptr<CallContext> call_;
+  const bool keeps_view_;
+  const Model model_;
+  const std::vector<TokenId> tokens_;
+  const std::vector<TokenId> pending_;
+  const std::vector<TierRange> basis_;
+  const std::vector<std::pair<std::string, std::string>> labels_;
+  const std::optional<SessionVersion> expected_;
+  const bool synced_;
+  const Codec* const codec_;
+  const Tier tier_;
+  const TokenChain chain_;
+  const int64_t start_ns_;
+  std::vector<KvView> views_;
+
+  std::vector<Source> sources_;
+  uint64_t view_first_ = 0;
+  uint64_t view_end_ = 0;
+  ProfilePtr profile_;
+  RenditionId rendition_;
+  std::set<SegmentId> missing_;
+  // The daemon asked for `missing_`.
+  bool try_again_ = false;
+  bool captured_ = false;
+  SaveResult result_;
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_CLIENT_SAVER_H_
