@@ -10,6 +10,7 @@
 #include "client/model.h"
 #include "client/save_messages.h"
 #include "client/session_calls.h"
+#include "codec/exact_profile.h"
 
 namespace reprise {
 namespace {
@@ -234,10 +235,47 @@ Status Saver::ChooseProfile(const PlannedSave& plan) {
         code == StatusCode::kNotFound || code == StatusCode::kDataLoss;
     if (!lost) return profile.status();
   }
+  if (codec_->id() == CodecId::kExact) return FitProfile();
   if (!codec_->needs_profile()) return Status();
   return FailedPreconditionError("save: the daemon has no profile of codec " +
                                  std::string(codec_->name()) +
                                  " for this model");
+}
+
+Status Saver::FitProfile() {
+  // Tokens that are here anyway, also those that are stored already.
+  const uint64_t first =
+      (view_first_ + kSegmentTokens - 1) / kSegmentTokens * kSegmentTokens;
+  const uint64_t end = std::min<uint64_t>(
+      {view_end_, tokens_.size(), first + ExactProfileFitter::kWantedTokens});
+  // With so few the codec does without; a later save fits one.
+  if (sources_.size() != 1 || end < first + kSegmentTokens) return Status();
+  if (!sources_[0].map.CheckTokens(first, end).ok()) return Status();
+  REPRISE_ASSIGN_OR_RETURN(const Bytes bytes, FitExact(first, end));
+  REPRISE_ASSIGN_OR_RETURN(profile_, codec_->ParseProfile(bytes));
+  core_->profiles.Add(profile_);
+  REPRISE_ASSIGN_OR_RETURN(
+      const ProfileId id,
+      UploadProfile(&core_->control, call_, core_->options.request_timeout_ms,
+                    model_->id(), codec_->id(), bytes));
+  model_->SetProfile(codec_->id(), id);
+  return Status();
+}
+
+Result<Bytes> Saver::FitExact(uint64_t first_token, uint64_t end_token) {
+  ExactProfileFitter fitter(model_->spec());
+  const Source& source = sources_[0];
+  for (uint64_t token = first_token; token < end_token;
+       token += kSegmentTokens) {
+    if (call_->cancelled()) return UnavailableError("save: cancelled");
+    const auto count = static_cast<uint32_t>(
+        std::min<uint64_t>(kSegmentTokens, end_token - token));
+    for (const auto& slices : source.slices) {
+      const GatheredRows rows = GatherGroup(source.map, slices, token, count);
+      fitter.Add(static_cast<uint32_t>(token), count, slices, rows.rows);
+    }
+  }
+  return fitter.Fit();
 }
 
 // --- Frames, renditions, the commit. ---

@@ -58,6 +58,8 @@ class Saver {
   Status TakeSources();
   Status CheckSources(const PlannedSave& plan);
   Status ChooseProfile(const PlannedSave& plan);
+  Status FitProfile();
+  Result<Bytes> FitExact(uint64_t first_token, uint64_t end_token);
   Status Upload(const std::vector<PlannedItem>& items);
   Status Publish(const std::vector<PlannedItem>& items,
                  const std::vector<UploadedFrame>& frames,
