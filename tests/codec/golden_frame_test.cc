@@ -66,6 +66,12 @@ std::vector<Record> Records() {
        KvKind::kSpecials},
       {"exact_tiny_zero", "Exact", TinyModel(), tail5, KvKind::kZero},
       {"exact_tiny_tail", "Exact", TinyModel(), tail13, KvKind::kTypical},
+      {"exact_profile_f16", "ExactProfile", TinyModel(), {}, KvKind::kTypical},
+      {"exact_profile_bf16",
+       "ExactProfile",
+       TinyModel(DType::kBf16),
+       {},
+       KvKind::kTypical},
       {"exact_mixed_half", "Exact", MixedModel(), half, KvKind::kTypical},
       {"exact_opaque", "Exact", OpaqueModel(), tail5, KvKind::kTypical},
   };

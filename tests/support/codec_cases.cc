@@ -7,14 +7,15 @@
 namespace reprise {
 namespace {
 
-// Of one segment of typical values, in each layer group.
+// Of one segment of typical values, in each layer group: with the seed of what
+// the tests encode, or the channels would be others and all be stored raw.
 Result<Bytes> FitExact(const ModelSpec& spec) {
   ExactProfileFitter fitter(spec);
   for (const LayerGroup& group : LayerGroupsOf(spec)) {
     REPRISE_ASSIGN_OR_RETURN(const std::vector<PlaneSlice> slices,
                              SlicePlanes(spec, group, HeadRange::All()));
     KvRows rows(slices, kSegmentTokens);
-    rows.Fill(KvKind::kTypical, 1, 0);
+    rows.Fill(KvKind::kTypical, 7, 0);
     fitter.Add(0, kSegmentTokens, slices, rows.Const());
   }
   return fitter.Fit();
