@@ -201,8 +201,9 @@ asio::awaitable<bool> Session::ReadOnce(Status* status) {
   // Whatever a closing session is sent is dropped, into any buffer.
   std::array<uint8_t, 4096> dropped;
   bool drop = closing_;
-  Transport::Done done = co_await transport_->ReadSome(
-      drop ? MutableByteView(dropped) : reader_.Space());
+  MutableByteView space = dropped;
+  if (!drop) space = reader_.Space();
+  Transport::Done done = co_await transport_->ReadSome(space);
   reading_ = false;
   if (done.error || done.bytes == 0) co_return false;
   context_->metrics->received_bytes += done.bytes;
