@@ -32,8 +32,7 @@ class MarkSet {
  private:
   void SortOut() {
     std::ranges::sort(hashes_);
-    const auto rest = std::ranges::unique(hashes_);
-    hashes_.erase(rest.begin(), rest.end());
+    hashes_.erase(std::unique(hashes_.begin(), hashes_.end()), hashes_.end());
   }
 
   std::vector<uint64_t> hashes_;
