@@ -12,6 +12,8 @@
 namespace reprise {
 namespace {
 
+constexpr uint32_t kMaxWaiting = 3;
+
 class FrameDecoder {
  public:
   FrameDecoder(const FrameView& frame, const DecodeRequest& request,
@@ -41,8 +43,12 @@ class FrameDecoder {
                     const Target& target);
   // Fills in split and lanes, and the tables to decode with.
   Status Prepare(const FrameSection& section, const PlaneSlice& slice,
-                 ExactStream* stream, const uint32_t** decode);
-  const uint8_t* WithSlack(const FrameSection& section);
+                 ExactChannels* lanes, ExactDecodeJob* job);
+  const uint8_t* WithSlack(const FrameSection& section, uint32_t slot);
+  // Decodes waiting_[index], with the one that has the same tables if there
+  // is one.
+  Status DecodeWaiting(uint32_t index);
+  Status Finish();
   Status Damaged(const FrameSection& section, std::string_view what,
                  uint64_t is, uint64_t wanted) const;
 
@@ -53,7 +59,15 @@ class FrameDecoder {
 
   // In scratch; null while the frame has shown none.
   const ExactOwnTables* own_tables_ = nullptr;
-  ExactChannels lanes_;
+  // Streams wait for another with the same tables, to be decoded in step with
+  // it: keys of one layer for those of the next, values alike.
+  struct Waiting {
+    bool used = false;
+    const FrameSection* section = nullptr;
+    ExactDecodeJob job;
+    ExactChannels lanes;
+  };
+  Waiting waiting_[kMaxWaiting];
   // The slice whose streams come next, and its first channel not yet seen.
   size_t slice_ = 0;
   uint32_t channel_ = 0;
@@ -169,19 +183,21 @@ Status FrameDecoder::DecodeConstant(const FrameSection& section,
 }
 
 Status FrameDecoder::Prepare(const FrameSection& section,
-                             const PlaneSlice& slice, ExactStream* stream,
-                             const uint32_t** decode) {
+                             const PlaneSlice& slice, ExactChannels* lanes,
+                             ExactDecodeJob* job) {
+  job->stream.tokens = frame_.info.token_count;
+  job->stream.channels = section.channel_count;
+  job->stream.lanes = lanes;
   if (profile_ != nullptr) {
     const ExactPlane* plane = profile_->FindPlane(slice.layer, slice.plane);
     if (plane == nullptr) {
       return Damaged(section, "mode of a plane without a profile", kExactRans,
                      kExactRaw);
     }
-    stream->split = plane->split;
-    *decode = profile_->set(plane->set).decode.data();
+    job->stream.split = plane->split;
+    job->decode = profile_->set(plane->set).decode.data();
     profile_->FillChannels(*plane, frame_.info.first_token,
-                           section.channel_first, section.channel_count,
-                           &lanes_);
+                           section.channel_first, section.channel_count, lanes);
     return Status::Ok();
   }
   if (own_tables_ == nullptr) {
@@ -191,19 +207,21 @@ Status FrameDecoder::Prepare(const FrameSection& section,
   REPRISE_RETURN_IF_ERROR(
       LoadExactOwnStream(frame_.Section(section), section.channel_count,
                          DTypeBytes(slice.spec->dtype), *own_tables_, &own));
-  stream->split = own_tables_->kinds[own.table].split;
-  *decode = own_tables_->decode;
-  FillExactChannels(own, section.channel_count, *own_tables_, &lanes_);
+  job->stream.split = own_tables_->kinds[own.table].split;
+  job->decode = own_tables_->decode;
+  FillExactChannels(own, section.channel_count, *own_tables_, lanes);
   return Status::Ok();
 }
 
 // The loops read a little behind a stream's end: another section, or, of the
 // frame's last one, a copy.
-const uint8_t* FrameDecoder::WithSlack(const FrameSection& section) {
+const uint8_t* FrameDecoder::WithSlack(const FrameSection& section,
+                                       uint32_t slot) {
   const uint8_t* bytes = frame_.Section(section).data();
   const uint64_t end = uint64_t{section.offset} + section.bytes;
   if (frame_.bytes.size() - end >= kExactSlackBytes) return bytes;
-  uint8_t* copy = scratch_->Get(0, uint64_t{section.bytes} + kExactSlackBytes);
+  uint8_t* copy =
+      scratch_->Get(slot, uint64_t{section.bytes} + kExactSlackBytes);
   std::memcpy(copy, bytes, section.bytes);
   std::memset(copy + section.bytes, 0, kExactSlackBytes);
   return copy;
@@ -211,27 +229,67 @@ const uint8_t* FrameDecoder::WithSlack(const FrameSection& section) {
 
 Status FrameDecoder::DecodeRans(const FrameSection& section,
                                 const PlaneSlice& slice, const Target& target) {
-  ExactStream stream;
-  stream.tokens = frame_.info.token_count;
-  stream.channels = section.channel_count;
-  stream.lanes = &lanes_;
-  const uint32_t* decode = nullptr;
-  REPRISE_RETURN_IF_ERROR(Prepare(section, slice, &stream, &decode));
+  uint32_t index = 0;
+  while (index < kMaxWaiting && waiting_[index].used) ++index;
+  if (index == kMaxWaiting) {
+    index = 0;
+    REPRISE_RETURN_IF_ERROR(DecodeWaiting(index));
+  }
+  Waiting& waiting = waiting_[index];
+  REPRISE_RETURN_IF_ERROR(
+      Prepare(section, slice, &waiting.lanes, &waiting.job));
   const uint32_t head_bytes =
       profile_ != nullptr ? 0 : ExactOwnStreamBytes(section.channel_count);
   const ExactLayout layout =
-      LayOutExactStream(stream, head_bytes, section.words);
+      LayOutExactStream(waiting.job.stream, head_bytes, section.words);
   if (section.bytes != layout.end) {
     return Damaged(section, "size of a stream", section.bytes, layout.end);
   }
-  const uint8_t* bytes = WithSlack(section);
-  const bool whole =
-      ExactDecode(stream, ExactParts(bytes, layout, section.words), decode,
-                  request_.token_count, target.data, target.stride);
-  if (whole) return Status::Ok();
+  waiting.job.coded =
+      ExactParts(WithSlack(section, 2 + index), layout, section.words);
+  waiting.job.rows = target.data;
+  waiting.job.stride = target.stride;
+  waiting.section = &section;
+  waiting.used = true;
+  for (uint32_t i = 0; i < kMaxWaiting; ++i) {
+    if (i != index && waiting_[i].used &&
+        waiting_[i].job.decode == waiting.job.decode) {
+      return DecodeWaiting(i);
+    }
+  }
+  return Status::Ok();
+}
+
+Status FrameDecoder::DecodeWaiting(uint32_t index) {
+  Waiting& first = waiting_[index];
+  Waiting* second = nullptr;
+  for (Waiting& other : waiting_) {
+    if (&other != &first && other.used &&
+        other.job.decode == first.job.decode) {
+      second = &other;
+    }
+  }
+  first.used = false;
+  ExactPairResult result{true, true};
+  if (second != nullptr) {
+    second->used = false;
+    result = ExactDecodePair(first.job, second->job, request_.token_count);
+  } else {
+    result.first = ExactDecode(first.job, request_.token_count);
+  }
+  if (result.first && result.second) return Status::Ok();
+  const FrameSection& section =
+      result.first ? *second->section : *first.section;
   return DataLossError(CatMessage("exact: layer ", section.layer, " plane ",
                                   section.plane, ": its ", section.words,
                                   " words do not end where its states do"));
+}
+
+Status FrameDecoder::Finish() {
+  for (uint32_t i = 0; i < kMaxWaiting; ++i) {
+    if (waiting_[i].used) REPRISE_RETURN_IF_ERROR(DecodeWaiting(i));
+  }
+  return Status::Ok();
 }
 
 Status FrameDecoder::Run() {
@@ -245,7 +303,7 @@ Status FrameDecoder::Run() {
                                     " slices, ", request_.slices.size(),
                                     " are wanted"));
   }
-  return Status::Ok();
+  return Finish();
 }
 
 }  // namespace

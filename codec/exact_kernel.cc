@@ -132,9 +132,9 @@ void ExactSplitRow(const ExactSplit& split, const uint8_t* in, uint32_t lanes,
   }
 }
 
-bool ExactDecodeScalar(const ExactStream& stream, const ExactCoded& coded,
-                       const uint32_t* decode, uint32_t token_count,
-                       uint8_t* rows, uint64_t stride) {
+bool ExactDecodeScalar(const ExactDecodeJob& job, uint32_t token_count) {
+  const ExactStream& stream = job.stream;
+  const ExactCoded& coded = job.coded;
   uint32_t states[kExactLanes];
   if (!ExactLoadStates(stream, coded, states)) return false;
   const uint32_t row_bytes = kExactLanes * stream.split.element_bytes;
@@ -144,11 +144,11 @@ bool ExactDecodeScalar(const ExactStream& stream, const ExactCoded& coded,
     for (uint32_t r = 0; r < stream.rows_per_token(); ++r) {
       const uint32_t lanes = ExactLaneCount(stream, r);
       uint32_t keys[kExactLanes];
-      cursor = DecodeRow(stream, coded, decode, r * kExactLanes, lanes, cursor,
-                         states, keys);
+      cursor = DecodeRow(stream, coded, job.decode, r * kExactLanes, lanes,
+                         cursor, states, keys);
       if (cursor > coded.word_count) return false;
       ExactJoinRow(stream.split, keys, raw, lanes,
-                   rows + t * stride + r * row_bytes);
+                   job.rows + t * job.stride + r * row_bytes);
       raw += stream.split.raw_bits * 4;
     }
   }

@@ -70,13 +70,20 @@ struct ExactCoded {
   uint32_t word_count = 0;
 };
 
-// Decodes the first `token_count` tokens into rows `stride` bytes apart.
-// False when the stream is damaged: then rows may be partly written, but
-// nothing outside of them. The end is checked when token_count is the
-// stream's. `decode` is the set's (exact_tables.h).
-bool ExactDecodeScalar(const ExactStream& stream, const ExactCoded& coded,
-                       const uint32_t* decode, uint32_t token_count,
-                       uint8_t* rows, uint64_t stride);
+// One stream to be decoded: `decode` is its set's (exact_tables.h), `rows` are
+// `stride` bytes apart.
+struct ExactDecodeJob {
+  ExactStream stream;
+  ExactCoded coded;
+  const uint32_t* decode = nullptr;
+  uint8_t* rows = nullptr;
+  uint64_t stride = 0;
+};
+
+// Decodes the first `token_count` tokens. False when the stream is damaged:
+// then rows may be partly written, but nothing outside of them. The end is
+// checked when token_count is the stream's.
+bool ExactDecodeScalar(const ExactDecodeJob& job, uint32_t token_count);
 
 // Where an encoder writes. Words are produced last first, so they are put at
 // the end of their buffer.

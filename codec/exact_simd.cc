@@ -5,10 +5,6 @@
 
 #include <cstring>
 
-// Ice Lake's byte permutes and 16-bit compress, where the machine has them.
-#ifndef HWY_WANT_AVX3_DL
-#define HWY_WANT_AVX3_DL
-#endif
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/exact_simd.cc"
 // clang-format off
@@ -22,10 +18,14 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-bool Decode(const ExactStream& stream, const ExactCoded& coded,
-            const uint32_t* decode, uint32_t token_count, uint8_t* rows,
-            uint64_t stride) {
-  return ExactDecodeScalar(stream, coded, decode, token_count, rows, stride);
+bool Decode(const ExactDecodeJob& job, uint32_t token_count) {
+  return ExactDecodeScalar(job, token_count);
+}
+
+ExactPairResult DecodePair(const ExactDecodeJob& first,
+                           const ExactDecodeJob& second, uint32_t token_count) {
+  return {ExactDecodeScalar(first, token_count),
+          ExactDecodeScalar(second, token_count)};
 }
 
 uint32_t Encode(const ExactStream& stream, const ExactEncodeEntry* encode,
@@ -91,7 +91,7 @@ HWY_INLINE V32 LoadWords(const uint8_t* p) {
   return hn::PromoteTo(D32(), LoadBytes(hn::Rebind<uint16_t, D32>(), p));
 }
 
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET == HWY_AVX3
 
 HWY_INLINE V32 TakeWords(const uint8_t* words, uint32_t bits) {
   return V32{_mm512_maskz_expand_epi32(static_cast<__mmask16>(bits),
@@ -137,6 +137,7 @@ HWY_INLINE uint16_t* GiveWords(V32 x, uint32_t bits, uint16_t* end) {
 struct Coder {
   const uint32_t* table;
   const uint8_t* words;
+  const uint8_t* raw;
   uint32_t cursor;
 };
 
@@ -176,7 +177,7 @@ class Join16 {
     for (uint32_t l = 0; l < 8; ++l) {
       const uint32_t bit = l * w;
       for (uint32_t block = 0; block < 4; ++block) {
-        const uint32_t first = (kBytePermute ? block * w : 0) + bit / 8;
+        const uint32_t first = bit / 8;
         bytes[block * 16 + 2 * l] = static_cast<uint8_t>(first);
         bytes[block * 16 + 2 * l + 1] = static_cast<uint8_t>(first + 1);
       }
@@ -214,15 +215,6 @@ class Join16 {
   }
 
  private:
-#if HWY_TARGET == HWY_AVX3_DL
-  static constexpr bool kBytePermute = true;
-
-  HWY_INLINE V16 Windows(const uint8_t* raw, uint32_t) const {
-    return V16{_mm512_permutexvar_epi8(bytes_.raw, _mm512_loadu_si512(raw))};
-  }
-#else
-  static constexpr bool kBytePermute = false;
-
   HWY_INLINE V16 Windows(const uint8_t* raw, uint32_t pair) const {
     const hn::Repartition<uint8_t, D16> d8;
     const uint32_t w = split_.raw_bits;
@@ -243,8 +235,6 @@ class Join16 {
       return hn::Combine(d, Blocks(half, raw + step, w), Blocks(half, raw, w));
     }
   }
-#endif
-
   ExactSplit split_;
   V16 bytes_, factors_, low_, high_;
 };
@@ -352,56 +342,121 @@ HWY_INLINE void StoreRow(const JoinAny& join, const V16* keys,
   ExactJoinRow(join.split(), wide, raw, lanes, out);
 }
 
-template <class Join>
-bool DecodeWith(const Join& join, const ExactStream& stream,
-                const ExactCoded& coded, const uint32_t* decode,
-                uint32_t token_count, uint8_t* rows, uint64_t stride) {
-  const D32 d;
+// What follows keeps states in arrays that are nobody's member: only then do
+// they live in registers.
+HWY_INLINE bool LoadStates(const ExactDecodeJob& job, V32 (&x)[kVectors]) {
   alignas(64) uint32_t states[kExactLanes];
-  if (!ExactLoadStates(stream, coded, states)) return false;
-  V32 x[kVectors];
+  if (!ExactLoadStates(job.stream, job.coded, states)) return false;
+#pragma GCC unroll 8
   for (uint32_t i = 0; i < kVectors; ++i) {
-    x[i] = hn::Load(d, states + i * kLanes32);
+    x[i] = hn::Load(D32(), states + i * kLanes32);
   }
-  Coder coder{decode, coded.words, 0};
-  const uint8_t* raw = coded.raw;
-  const uint32_t raw_step = stream.split.raw_bits * 4;
-  const uint32_t out_step = kExactLanes * stream.split.element_bytes;
-  const uint32_t channels = stream.channels;
-  for (uint32_t t = 0; t < token_count; ++t) {
-    uint8_t* out = rows + t * stride;
-    V16 keys[kPairs];
-    uint32_t c = 0;
-    for (; c + kExactLanes <= channels; c += kExactLanes) {
-      DecodeKeys<false>(x, *stream.lanes, c, kExactLanes, coder, keys);
-      if (HWY_UNLIKELY(coder.cursor > coded.word_count)) return false;
-      StoreRow(join, keys, raw, kExactLanes, out);
-      raw += raw_step;
-      out += out_step;
-    }
-    if (c < channels) {
-      DecodeKeys<true>(x, *stream.lanes, c, channels - c, coder, keys);
-      if (HWY_UNLIKELY(coder.cursor > coded.word_count)) return false;
-      StoreRow(join, keys, raw, channels - c, out);
-      raw += raw_step;
-    }
-  }
-  for (uint32_t i = 0; i < kVectors; ++i) {
-    hn::Store(x[i], d, states + i * kLanes32);
-  }
-  return token_count < stream.tokens ||
-         ExactIsEnd(stream, coded, states, coder.cursor);
+  return true;
 }
 
-bool Decode(const ExactStream& stream, const ExactCoded& coded,
-            const uint32_t* decode, uint32_t token_count, uint8_t* rows,
-            uint64_t stride) {
-  if (Join16::Fits(stream.split)) {
-    return DecodeWith(Join16(stream.split), stream, coded, decode, token_count,
-                      rows, stride);
+HWY_INLINE bool IsEnd(const ExactDecodeJob& job, const V32 (&x)[kVectors],
+                      uint32_t cursor) {
+  alignas(64) uint32_t states[kExactLanes];
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kVectors; ++i) {
+    hn::Store(x[i], D32(), states + i * kLanes32);
   }
-  return DecodeWith(JoinAny(stream.split), stream, coded, decode, token_count,
-                    rows, stride);
+  return ExactIsEnd(job.stream, job.coded, states, cursor);
+}
+
+HWY_INLINE Coder CoderOf(const ExactDecodeJob& job) {
+  return {job.decode, job.coded.words, job.coded.raw, 0};
+}
+
+// Decodes and stores one row.
+template <bool kShort, class Join>
+HWY_INLINE void DecodeRow(const ExactDecodeJob& job, const Join& join,
+                          uint32_t channel, uint32_t lanes, uint8_t* out,
+                          V32 (&x)[kVectors], Coder& coder) {
+  const ExactSplit& split = job.stream.split;
+  V16 keys[kPairs];
+  DecodeKeys<kShort>(x, *job.stream.lanes, channel, lanes, coder, keys);
+  StoreRow(join, keys, coder.raw, lanes, out + channel * split.element_bytes);
+  coder.raw += split.raw_bits * 4;
+}
+
+template <class Join>
+bool DecodeWith(const Join& join, const ExactDecodeJob& job,
+                uint32_t token_count) {
+  const uint32_t channels = job.stream.channels;
+  V32 x[kVectors];
+  if (!LoadStates(job, x)) return false;
+  Coder coder = CoderOf(job);
+  for (uint32_t t = 0; t < token_count; ++t) {
+    uint8_t* const out = job.rows + t * job.stride;
+    uint32_t c = 0;
+    for (; c + kExactLanes <= channels; c += kExactLanes) {
+      DecodeRow<false>(job, join, c, kExactLanes, out, x, coder);
+      if (HWY_UNLIKELY(coder.cursor > job.coded.word_count)) return false;
+    }
+    if (c < channels) {
+      DecodeRow<true>(job, join, c, channels - c, out, x, coder);
+      if (HWY_UNLIKELY(coder.cursor > job.coded.word_count)) return false;
+    }
+  }
+  return token_count < job.stream.tokens || IsEnd(job, x, coder.cursor);
+}
+
+bool Decode(const ExactDecodeJob& job, uint32_t token_count) {
+  if (Join16::Fits(job.stream.split)) {
+    return DecodeWith(Join16(job.stream.split), job, token_count);
+  }
+  return DecodeWith(JoinAny(job.stream.split), job, token_count);
+}
+
+// In step, streams of the same channels and split. False, before the end, when
+// a stream is damaged.
+bool DecodeInStep(const Join16& join, const ExactDecodeJob& a,
+                  const ExactDecodeJob& b, uint32_t token_count) {
+  const uint32_t channels = a.stream.channels;
+  V32 x[kVectors];
+  V32 y[kVectors];
+  if (!LoadStates(a, x) || !LoadStates(b, y)) return false;
+  Coder coder_a = CoderOf(a);
+  Coder coder_b = CoderOf(b);
+  const uint32_t end_a = a.coded.word_count;
+  const uint32_t end_b = b.coded.word_count;
+  for (uint32_t t = 0; t < token_count; ++t) {
+    uint8_t* const out_a = a.rows + t * a.stride;
+    uint8_t* const out_b = b.rows + t * b.stride;
+    uint32_t c = 0;
+    for (; c + kExactLanes <= channels; c += kExactLanes) {
+      DecodeRow<false>(a, join, c, kExactLanes, out_a, x, coder_a);
+      DecodeRow<false>(b, join, c, kExactLanes, out_b, y, coder_b);
+      if (HWY_UNLIKELY(coder_a.cursor > end_a)) return false;
+      if (HWY_UNLIKELY(coder_b.cursor > end_b)) return false;
+    }
+    if (c < channels) {
+      DecodeRow<true>(a, join, c, channels - c, out_a, x, coder_a);
+      DecodeRow<true>(b, join, c, channels - c, out_b, y, coder_b);
+      if (HWY_UNLIKELY(coder_a.cursor > end_a)) return false;
+      if (HWY_UNLIKELY(coder_b.cursor > end_b)) return false;
+    }
+  }
+  return token_count < a.stream.tokens ||
+         (IsEnd(a, x, coder_a.cursor) && IsEnd(b, y, coder_b.cursor));
+}
+
+ExactPairResult DecodePair(const ExactDecodeJob& first,
+                           const ExactDecodeJob& second, uint32_t token_count) {
+  // With 16 registers the second stream would live in memory: AVX2 loses a
+  // third by it, AVX-512 gains as much.
+  constexpr bool kEnoughRegisters = kLanes32 == 16;
+  const ExactStream& a = first.stream;
+  const ExactStream& b = second.stream;
+  if (kEnoughRegisters && a.channels == b.channels && a.split == b.split &&
+      a.tokens == b.tokens && Join16::Fits(a.split)) {
+    // Which of them is damaged shows when each is decoded alone.
+    if (DecodeInStep(Join16(a.split), first, second, token_count)) {
+      return {true, true};
+    }
+  }
+  return {Decode(first, token_count), Decode(second, token_count)};
 }
 
 // ------------------------------------------------------------------ encode
@@ -645,13 +700,17 @@ HWY_AFTER_NAMESPACE();
 namespace reprise {
 
 HWY_EXPORT(Decode);
+HWY_EXPORT(DecodePair);
 HWY_EXPORT(Encode);
 
-bool ExactDecode(const ExactStream& stream, const ExactCoded& coded,
-                 const uint32_t* decode, uint32_t token_count, uint8_t* rows,
-                 uint64_t stride) {
-  return HWY_DYNAMIC_DISPATCH(Decode)(stream, coded, decode, token_count, rows,
-                                      stride);
+bool ExactDecode(const ExactDecodeJob& job, uint32_t token_count) {
+  return HWY_DYNAMIC_DISPATCH(Decode)(job, token_count);
+}
+
+ExactPairResult ExactDecodePair(const ExactDecodeJob& first,
+                                const ExactDecodeJob& second,
+                                uint32_t token_count) {
+  return HWY_DYNAMIC_DISPATCH(DecodePair)(first, second, token_count);
 }
 
 uint32_t ExactEncode(const ExactStream& stream, const ExactEncodeEntry* encode,

@@ -14,9 +14,17 @@ namespace reprise {
 
 // See ExactDecodeScalar. Of a damaged stream the answer is the same; the rows
 // that were written before it showed may differ.
-bool ExactDecode(const ExactStream& stream, const ExactCoded& coded,
-                 const uint32_t* decode, uint32_t token_count, uint8_t* rows,
-                 uint64_t stride);
+bool ExactDecode(const ExactDecodeJob& job, uint32_t token_count);
+
+// Both of them. Where there are registers enough, streams of one shape are
+// decoded in step, so that one's look-ups run while the other's are awaited.
+struct ExactPairResult {
+  bool first = false;
+  bool second = false;
+};
+ExactPairResult ExactDecodePair(const ExactDecodeJob& first,
+                                const ExactDecodeJob& second,
+                                uint32_t token_count);
 
 // See ExactEncodeScalar: the same words, states and raw bits.
 uint32_t ExactEncode(const ExactStream& stream, const ExactEncodeEntry* encode,

@@ -128,6 +128,10 @@ Coded Encode(const Case& c, EncodeLoop loop) {
   return coded;
 }
 
+ExactDecodeJob JobOf(const Case& c, const Coded& coded, uint8_t* rows) {
+  return {c.stream, coded.parts(), c.set.decode.data(), rows, c.stride};
+}
+
 struct Decoded {
   bool whole = false;
   Bytes rows;
@@ -138,8 +142,7 @@ Decoded Decode(const Case& c, const Coded& coded, uint32_t tokens,
   Decoded out;
   // As the original between and behind rows: nothing may be written there.
   out.rows.assign(c.rows.size(), 0xee);
-  out.whole = loop(c.stream, coded.parts(), c.set.decode.data(), tokens,
-                   out.rows.data(), c.stride);
+  out.whole = loop(JobOf(c, coded, out.rows.data()), tokens);
   return out;
 }
 
@@ -229,6 +232,37 @@ TEST(ExactKernelTest, EachTargetDecodesTheSameBytes) {
           ASSERT_TRUE(out.whole);
           ASSERT_EQ(out.rows, c.rows) << "w " << split.raw_bits;
         }
+      }
+    }
+  });
+}
+
+TEST(ExactKernelTest, PairsDecodeAsEachAlone) {
+  OnEachTarget([] {
+    Random random(6);
+    for (uint64_t i = 0; i < 60; ++i) {
+      const uint32_t tokens = 1 + static_cast<uint32_t>(random.Below(64));
+      const uint32_t channels = 1 + static_cast<uint32_t>(random.Below(256));
+      // Of one shape, and every third time of two.
+      const Case a =
+          MakeCase(Splits()[i % 6], tokens, channels, Data::kLikeKv, i);
+      const Case b = MakeCase(Splits()[i % 20], tokens,
+                              i % 3 ? channels : 1 + channels / 2,
+                              i % 5 ? Data::kLikeKv : Data::kRandom, i + 100);
+      const Coded coded_a = Encode(a, ExactEncodeScalar);
+      Coded coded_b = Encode(b, ExactEncodeScalar);
+      const bool damage = i % 4 == 0;
+      if (damage) --coded_b.word_count;
+      Bytes rows_a(a.rows.size(), 0xee);
+      Bytes rows_b(b.rows.size(), 0xee);
+      const ExactPairResult result =
+          ExactDecodePair(JobOf(a, coded_a, rows_a.data()),
+                          JobOf(b, coded_b, rows_b.data()), tokens);
+      ASSERT_TRUE(result.first);
+      ASSERT_EQ(rows_a, a.rows);
+      ASSERT_EQ(result.second, !damage);
+      if (!damage) {
+        ASSERT_EQ(rows_b, b.rows);
       }
     }
   });
