@@ -17,6 +17,7 @@ constexpr std::string_view kFormatKey = "format";
 constexpr std::string_view kFormatMagic = "reprise store";
 constexpr uint32_t kFormatVersion = 1;
 constexpr std::string_view kSyncMark = "reprise sync";
+constexpr std::string_view kConfirmMark = "reprise synced";
 
 std::string OwnerPath(const std::string& directory) {
   return directory + "/OWNER";
@@ -59,6 +60,24 @@ Status CheckFormatRecord(const std::string* text) {
   return reader.Finish("store: format record");
 }
 
+// CheckFormat of a store whose other families are unknown.
+Status CheckFormatAlone(const rocksdb::DBOptions& options,
+                        const std::string& directory,
+                        const rocksdb::ColumnFamilyDescriptor& meta) {
+  rocksdb::DBOptions reading = options;
+  reading.listeners.clear();
+  reading.max_open_files = 16;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(
+      reading, directory, {meta}, &handles, &opened);
+  if (!status.ok()) return ReadStatus(status, "store: format");
+  const std::unique_ptr<rocksdb::DB> db(opened);
+  const Status format = CheckFormat(db.get(), handles[0]);
+  db->DestroyColumnFamilyHandle(handles[0]).PermitUncheckedError();
+  return format;
+}
+
 }  // namespace
 
 Result<bool> StoreExists(rocksdb::Env* env, const std::string& directory) {
@@ -68,34 +87,24 @@ Result<bool> StoreExists(rocksdb::Env* env, const std::string& directory) {
   return ReadStatus(status, "store: " + directory);
 }
 
-Status CheckFamilies(
+Result<std::vector<rocksdb::ColumnFamilyDescriptor>> ExistingFamilies(
     const rocksdb::DBOptions& options, const std::string& directory,
     const std::vector<rocksdb::ColumnFamilyDescriptor>& families) {
   std::vector<std::string> names;
   const rocksdb::Status listed =
       rocksdb::DB::ListColumnFamilies(options, directory, &names);
   if (!listed.ok()) return ReadStatus(listed, "store: families");
-  const auto unknown =
-      std::find_if(names.begin(), names.end(), [&](const std::string& name) {
-        return std::none_of(families.begin(), families.end(),
-                            [&](const auto& f) { return f.name == name; });
-      });
-  if (unknown == names.end()) return Status::Ok();
-
+  std::vector<rocksdb::ColumnFamilyDescriptor> existing;
+  for (const rocksdb::ColumnFamilyDescriptor& family : families) {
+    const auto found = std::find(names.begin(), names.end(), family.name);
+    if (found == names.end()) continue;
+    existing.push_back(family);
+    names.erase(found);
+  }
+  if (names.empty()) return existing;
   // Its format record says more than a strange name, where it has one.
-  rocksdb::DBOptions reading = options;
-  reading.listeners.clear();
-  reading.max_open_files = 16;
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::DB* opened = nullptr;
-  const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(
-      reading, directory, {families[0]}, &handles, &opened);
-  if (!status.ok()) return ReadStatus(status, "store: format");
-  const std::unique_ptr<rocksdb::DB> db(opened);
-  const Status format = CheckFormat(db.get(), handles[0]);
-  db->DestroyColumnFamilyHandle(handles[0]).PermitUncheckedError();
-  REPRISE_RETURN_IF_ERROR(format);
-  return FailedPreconditionError("store: family '" + *unknown +
+  REPRISE_RETURN_IF_ERROR(CheckFormatAlone(options, directory, families[0]));
+  return FailedPreconditionError("store: family '" + names[0] +
                                  "' is unknown to this program");
 }
 
@@ -122,6 +131,10 @@ void MarkSynced(rocksdb::WriteBatch* batch) {
 
 bool IsSyncMark(const rocksdb::Slice& log_data) {
   return log_data == ToSlice(kSyncMark);
+}
+
+void MarkConfirmed(rocksdb::WriteBatch* batch) {
+  batch->PutLogData(ToSlice(kConfirmMark)).PermitUncheckedError();
 }
 
 Result<rocksdb::FileLock*> LockStore(rocksdb::Env* env,

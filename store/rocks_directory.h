@@ -16,9 +16,10 @@ namespace reprise {
 // kUnavailable when the file system does not answer.
 Result<bool> StoreExists(rocksdb::Env* env, const std::string& directory);
 
-// kFailedPrecondition when the store has families that are none of ours: of
-// another format, or no store of Reprise at all.
-Status CheckFamilies(
+// Those of `families` that the store has: all, unless its making was cut
+// short. kFailedPrecondition when it has others: it is of another format, or
+// no store of Reprise at all.
+Result<std::vector<rocksdb::ColumnFamilyDescriptor>> ExistingFamilies(
     const rocksdb::DBOptions& options, const std::string& directory,
     const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
 
@@ -27,10 +28,11 @@ void PutFormat(rocksdb::WriteBatch* batch, rocksdb::ColumnFamilyHandle* meta);
 // kFailedPrecondition when it is another's or missing.
 Status CheckFormat(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* meta);
 
-// Marks a batch that is written with a sync. Whatever lies before a marked
-// batch in the log was synced if anything at all lies behind it.
+// Marks a batch that is written with a sync, for store/rocks_log.h.
 void MarkSynced(rocksdb::WriteBatch* batch);
 bool IsSyncMark(const rocksdb::Slice& log_data);
+// What is written, without a sync, behind a marked batch that was synced.
+void MarkConfirmed(rocksdb::WriteBatch* batch);
 
 // Takes the lock that RocksDB takes when it opens for writing. Unlock it with
 // Env::UnlockFile. kFailedPrecondition when it is held.

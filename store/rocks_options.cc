@@ -4,6 +4,7 @@
 #include <rocksdb/table.h>
 
 #include <iterator>
+#include <string>
 
 namespace reprise {
 namespace {
@@ -42,7 +43,9 @@ rocksdb::ColumnFamilyOptions RecordOptions(const RocksMemory& memory) {
   table.block_size = 4096;
   table.data_block_index_type =
       rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
-  table.data_block_hash_table_util_ratio = 0.75;
+  table.data_block_hash_table_util_ratio = 0.5;
+  // The hash leads to a restart point: with one a key, to the key itself.
+  table.block_restart_interval = 1;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.write_buffer_size = 32ull << 20;
   return options;
@@ -84,11 +87,10 @@ rocksdb::DBOptions MakeDbOptions(const RocksOptions& options,
   db.create_if_missing = options.create_if_missing;
   db.create_missing_column_families = true;
   db.paranoid_checks = true;
-  // One flush covers all families. So a prefix of the log is a state that the
-  // store really had, for every family alike: what recovery relies on.
-  db.atomic_flush = true;
   db.write_buffer_manager = memory.memtables;
   db.max_total_wal_size = options.max_log_bytes;
+  // The log was checked before (store/rocks_log.h); here a torn end is cut.
+  db.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   db.max_background_jobs = static_cast<int>(options.background_threads);
   // Nothing is tried again behind our back after an error.
   db.max_bgerror_resume_count = 0;

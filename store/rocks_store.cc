@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "store/rocks_directory.h"
+#include "store/rocks_log.h"
 #include "store/rocks_status.h"
 
 namespace reprise {
@@ -78,8 +79,7 @@ RocksStore::~RocksStore() {
     db_->Close().PermitUncheckedError();
     db_.reset();
   }
-  if (read_lock_ != nullptr)
-    env_->UnlockFile(read_lock_).PermitUncheckedError();
+  Unlock();
 }
 
 Status RocksStore::OpenDb() {
@@ -92,13 +92,18 @@ Status RocksStore::OpenDb() {
   if (!exists && (options_.read_only || !options_.create_if_missing)) {
     return NotFoundError("store: there is none in " + directory);
   }
-  if (exists)
-    REPRISE_RETURN_IF_ERROR(CheckFamilies(db_options, directory, families));
-
+  if (exists) {
+    // Held while the log is checked, and on when we only read; a writing
+    // RocksDB takes it itself.
+    REPRISE_ASSIGN_OR_RETURN(lock_, LockStore(env_, directory));
+    REPRISE_ASSIGN_OR_RETURN(const auto existing,
+                             ExistingFamilies(db_options, directory, families));
+    REPRISE_RETURN_IF_ERROR(PrepareLog(db_options, existing));
+    if (!options_.read_only) Unlock();
+  }
   rocksdb::DB* db = nullptr;
   rocksdb::Status opened;
   if (options_.read_only) {
-    REPRISE_ASSIGN_OR_RETURN(read_lock_, LockStore(env_, directory));
     opened = rocksdb::DB::OpenForReadOnly(db_options, directory, families,
                                           &families_, &db);
   } else {
@@ -109,6 +114,30 @@ Status RocksStore::OpenDb() {
   db_.reset(db);
   if (!options_.read_only) WriteOwner(env_, directory);
   return Status::Ok();
+}
+
+void RocksStore::Unlock() {
+  if (lock_ != nullptr) env_->UnlockFile(lock_).PermitUncheckedError();
+  lock_ = nullptr;
+}
+
+Status RocksStore::PrepareLog(
+    const rocksdb::DBOptions& db_options,
+    const std::vector<rocksdb::ColumnFamilyDescriptor>& families) {
+  REPRISE_ASSIGN_OR_RETURN(LogReport report,
+                           CheckLog(env_, options_.directory, 0));
+  if (report.kind == LogReport::Kind::kIntact) return Status::Ok();
+  REPRISE_ASSIGN_OR_RETURN(
+      const uint64_t first,
+      OldestLiveLog(db_options, options_.directory, families));
+  REPRISE_ASSIGN_OR_RETURN(report, CheckLog(env_, options_.directory, first));
+  if (report.kind == LogReport::Kind::kDamage && !options_.accept_log_loss) {
+    return DataLossError("store: " + report.ToString() +
+                         "; accepting the loss opens without them");
+  }
+  // RocksDB cuts a torn end itself, but would go on behind a gap in it.
+  if (report.dropped_batches == 0 || options_.read_only) return Status::Ok();
+  return CutLog(env_, options_.directory, report);
 }
 
 Status RocksStore::LoadMeta() {
@@ -169,9 +198,20 @@ Status RocksStore::Write(rocksdb::WriteBatch* batch, Durability durability) {
     MarkSynced(batch);
   }
   const rocksdb::Status status = db_->Write(write, batch);
-  if (status.ok()) return Status::Ok();
+  if (status.ok()) {
+    if (write.sync) ConfirmSync();
+    return Status::Ok();
+  }
   health_->Fail(status, write.sync ? "synced write" : "write");
   return WriteStatus(status, "store: write");
+}
+
+// Tells the next check of the log that the sync before it came to its end.
+// The caller's write is safe whether or not this one succeeds.
+void RocksStore::ConfirmSync() {
+  rocksdb::WriteBatch batch;
+  MarkConfirmed(&batch);
+  health_->Fail(db_->Write(rocksdb::WriteOptions(), &batch), "write");
 }
 
 // A batch with nothing but the mark, so that concurrent callers share a sync

@@ -74,6 +74,12 @@ class RocksStore {
   explicit RocksStore(const RocksOptions& options);
 
   Status OpenDb();
+  // Refuses a damaged log, or cuts it where the loss is accepted.
+  Status PrepareLog(
+      const rocksdb::DBOptions& db_options,
+      const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
+  void Unlock();
+  void ConfirmSync();
   Status LoadMeta();
   Status ReserveVersions(HeadVersion until);
 
@@ -81,7 +87,7 @@ class RocksStore {
   rocksdb::Env* const env_;
   const RocksMemory memory_;
   const std::shared_ptr<RocksHealth> health_ = std::make_shared<RocksHealth>();
-  rocksdb::FileLock* read_lock_ = nullptr;  // when open for reading only
+  rocksdb::FileLock* lock_ = nullptr;
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
 
