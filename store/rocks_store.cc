@@ -106,14 +106,29 @@ Status RocksStore::OpenDb() {
   if (options_.read_only) {
     opened = rocksdb::DB::OpenForReadOnly(db_options, directory, families,
                                           &families_, &db);
-  } else {
+  } else if (exists) {
     opened =
         rocksdb::DB::Open(db_options, directory, families, &families_, &db);
+  } else {
+    opened = rocksdb::DB::Open(db_options, directory, {families[kMetaFamily]},
+                               &families_, &db);
   }
-  if (!opened.ok()) return OpenError(env_, directory, opened);
   db_.reset(db);
+  if (opened.ok() && !exists) opened = CreateFamilies(families);
+  if (!opened.ok()) return OpenError(env_, directory, opened);
   if (!options_.read_only) WriteOwner(env_, directory);
   return Status::Ok();
+}
+
+// All in one call: one by one, RocksDB writes and parses its options file for
+// each.
+rocksdb::Status RocksStore::CreateFamilies(
+    const std::vector<rocksdb::ColumnFamilyDescriptor>& families) {
+  std::vector<rocksdb::ColumnFamilyHandle*> created;
+  const rocksdb::Status status = db_->CreateColumnFamilies(
+      {families.begin() + kMetaFamily + 1, families.end()}, &created);
+  families_.insert(families_.end(), created.begin(), created.end());
+  return status;
 }
 
 void RocksStore::Unlock() {

@@ -78,6 +78,8 @@ class RocksStore {
   Status PrepareLog(
       const rocksdb::DBOptions& db_options,
       const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
+  rocksdb::Status CreateFamilies(
+      const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
   void Unlock();
   void ConfirmSync();
   Status LoadMeta();

@@ -80,7 +80,7 @@ class RocksFaultTest : public ::testing::Test {
 
 TEST_F(RocksFaultTest, PowerFailureLosesNothingThatWasSynced) {
   std::mt19937_64 random(7);
-  for (int round = 0; round < 25; ++round) {
+  for (int round = 0; round < 15; ++round) {
     ScratchDirectory fresh;
     RocksOptions options = Options();
     options.directory = fresh.path();
@@ -107,7 +107,7 @@ TEST_F(RocksFaultTest, PowerFailureLosesNothingThatWasSynced) {
 TEST_F(RocksFaultTest, SurvivesPowerFailureAfterPowerFailure) {
   std::mt19937_64 random(8);
   ASSERT_TRUE(Open().ok());
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 10; ++round) {
     // The model can't be set to what the store shows: begin with nothing.
     for (const ObjectSpace space : kAllObjectSpaces) {
       std::vector<ObjectStore::Listed> listed;
@@ -191,7 +191,7 @@ class RocksFailAtTest : public RocksFaultTest {
 
  private:
   void RunUntilFailure(StatusCode wanted) {
-    for (const ScriptStep& step : MakeScript(11, 60)) {
+    for (const ScriptStep& step : MakeScript(11, 40)) {
       const Status status = Run(step);
       if (status.ok()) continue;
       EXPECT_TRUE(status.Is(wanted)) << status.ToString();
@@ -216,7 +216,7 @@ TEST_F(RocksFailAtTest, AfterAFailedSyncNothingIsAcknowledged) {
   while (RunWithFault(FaultKind::kSync, count,
                       rocksdb::IOStatus::IOError("sync failed"),
                       StatusCode::kUnavailable)) {
-    ++count;
+    count += count < 25 ? 1 : 3;
   }
   EXPECT_GT(count, 20);
 }
@@ -226,8 +226,8 @@ TEST_F(RocksFailAtTest, AfterAFailedAppendNothingIsAcknowledged) {
   while (RunWithFault(FaultKind::kAppend, count,
                       rocksdb::IOStatus::IOError("write failed"),
                       StatusCode::kUnavailable)) {
-    // Each of the first ones, then in strides: a run has hundreds.
-    count += count < 40 ? 1 : 7;
+    // In strides: a run has hundreds.
+    count += count < 20 ? 2 : 9;
   }
   EXPECT_GT(count, 60);
 }
@@ -236,7 +236,7 @@ TEST_F(RocksFailAtTest, AFullDiskIsToldApart) {
   int64_t count = 0;
   while (RunWithFault(FaultKind::kAny, count, rocksdb::IOStatus::NoSpace(),
                       StatusCode::kResourceExhausted)) {
-    count += count < 40 ? 3 : 11;
+    count += count < 30 ? 5 : 17;
   }
   EXPECT_GT(count, 60);
 }
