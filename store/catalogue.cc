@@ -75,6 +75,14 @@ Result<ModelId> CatalogueImpl::PutModel(const DomainId& domain,
   REPRISE_ASSIGN_OR_RETURN(const Begun begun, Begin());
   const std::string key = DomainKey(domain, id.view());
   const ObjectPut put{ObjectSpace::kModel, key, spec_bytes};
+  const ObjectRef ref{ObjectSpace::kModel, key};
+  // A damaged one would keep its place for ever.
+  const Result<PinnedBytes> stored = engine_->Get(ref);
+  if (stored.ok() ? !DecodeModelSpec(stored->view()).ok()
+                  : stored.status().Is(StatusCode::kDataLoss)) {
+    REPRISE_RETURN_IF_ERROR(
+        engine_->RemoveIfUntouched({&ref, 1}, UINT64_MAX).status());
+  }
   REPRISE_RETURN_IF_ERROR(
       engine_->Put({&put, 1}, begun.epoch, options_.durability));
   return id;

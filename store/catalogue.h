@@ -212,7 +212,9 @@ class Catalogue {
                                        const SegmentId& segment,
                                        const FrameRef& frame) = 0;
   // GetFrame for many of one segment, in one batch. Sizes and whole-frame
-  // checksums are verified: kDataLoss for a frame that fails.
+  // checksums are verified: kDataLoss for a frame that fails. One whose stored
+  // bytes are damaged, read twice, is removed: its segment can then be
+  // published anew.
   virtual void GetFrames(const DomainId& domain, const SegmentId& segment,
                          std::span<const FrameRef> frames,
                          std::vector<Result<PinnedBytes>>* out) = 0;

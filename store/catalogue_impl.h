@@ -154,6 +154,11 @@ class CatalogueImpl final : public Catalogue {
                      bool* is_root);
   Status PlanIds(const DomainId& domain, const FetchRequest& request,
                  FetchPlan* plan, std::vector<SegmentRef>* refs);
+  // `bytes`, if they are what `frame` says.
+  Result<PinnedBytes> VerifyFrame(Result<PinnedBytes> bytes,
+                                  std::string_view key, const FrameRef& frame);
+  // Removes a frame that is damaged by itself, whatever anyone says of it.
+  void RemoveIfDamaged(const ObjectRef& frame);
   Result<uint64_t> WriteLease(const LeaseRecord& record, const Begun& begun);
 
   Engine* const engine_;

@@ -41,21 +41,6 @@ Status CheckMatch(const MatchRequest& request) {
   return Status();
 }
 
-Result<PinnedBytes> VerifyFrame(Result<PinnedBytes> bytes,
-                                const FrameRef& frame) {
-  if (!bytes.ok()) return bytes.status().WithContext("get frame");
-  if (bytes->size() != frame.bytes) {
-    return DataLossError("get frame: " + std::to_string(bytes->size()) +
-                         " bytes are stored, its rendition says " +
-                         std::to_string(frame.bytes));
-  }
-  if (Checksum(bytes->view()) != frame.checksum) {
-    return DataLossError("get frame: checksum of " +
-                         std::to_string(frame.bytes) + " bytes differs");
-  }
-  return bytes;
-}
-
 // Which of `count` segments hold the tokens that a request asks for.
 struct Range {
   size_t first = 0;
@@ -149,12 +134,40 @@ Result<MatchResult> CatalogueImpl::Match(const DomainId& domain,
 
 // --- Frames. ---
 
+void CatalogueImpl::RemoveIfDamaged(const ObjectRef& frame) {
+  // Read again: what failed may have been our memory, not the store's.
+  const Result<PinnedBytes> bytes = engine_->Get(frame);
+  FrameView view;
+  const Status status =
+      bytes.ok() ? ParseFrame(bytes->view(), &view) : bytes.status();
+  if (!status.Is(StatusCode::kDataLoss)) return;
+  // Where it can't be removed, it is found damaged again.
+  (void)engine_->RemoveIfUntouched({&frame, 1}, UINT64_MAX);
+}
+
+Result<PinnedBytes> CatalogueImpl::VerifyFrame(Result<PinnedBytes> bytes,
+                                               std::string_view key,
+                                               const FrameRef& frame) {
+  Status status = bytes.status();
+  if (status.ok() && bytes->size() != frame.bytes) {
+    status = DataLossError(std::to_string(bytes->size()) +
+                           " bytes are stored, its rendition says " +
+                           std::to_string(frame.bytes));
+  } else if (status.ok() && Checksum(bytes->view()) != frame.checksum) {
+    status = DataLossError("checksum of " + std::to_string(frame.bytes) +
+                           " bytes differs");
+  }
+  if (status.ok()) return bytes;
+  if (status.Is(StatusCode::kDataLoss)) RemoveIfDamaged({frame.space, key});
+  return status.WithContext("get frame");
+}
+
 Result<PinnedBytes> CatalogueImpl::GetFrame(const DomainId& domain,
                                             const SegmentId& segment,
                                             const FrameRef& frame) {
   const std::string key =
       FrameKey(domain, segment, frame.rendition, frame.index);
-  return VerifyFrame(engine_->Get({frame.space, key}), frame);
+  return VerifyFrame(engine_->Get({frame.space, key}), key, frame);
 }
 
 void CatalogueImpl::GetFrames(const DomainId& domain, const SegmentId& segment,
@@ -168,7 +181,7 @@ void CatalogueImpl::GetFrames(const DomainId& domain, const SegmentId& segment,
   }
   engine_->GetMany(refs, out);
   for (size_t i = 0; i < frames.size(); ++i) {
-    (*out)[i] = VerifyFrame(std::move((*out)[i]), frames[i]);
+    (*out)[i] = VerifyFrame(std::move((*out)[i]), refs[i].key, frames[i]);
   }
 }
 

@@ -216,17 +216,24 @@ class Checker {
         !covered.ok()) {
       Find(&place, token, covered);
     }
+    std::vector<std::string> keys;
+    std::vector<ObjectRef> refs;
+    keys.reserve(rendition.frames.size());
+    for (const FrameRef& ref : rendition.frames) {
+      keys.push_back(FrameKey(place.domain, id, ref.rendition, ref.index));
+      refs.push_back({ref.space, keys.back()});
+      referenced_.Add(HashOf(ref.space, keys.back()));
+    }
+    // Not by the catalogue, which removes what it finds damaged.
     std::vector<Result<PinnedBytes>> frames;
-    std::vector<bool> present(rendition.frames.size(), true);
+    std::vector<bool> present(refs.size(), true);
     if (options_.read_frames) {
-      catalogue_->GetFrames(place.domain, id, rendition.frames, &frames);
-    } else {
-      present = Present(place.domain, id, rendition.frames);
+      engine_->GetMany(refs, &frames);
+    } else if (!engine_->Exists(refs, &present).ok()) {
+      present.assign(refs.size(), false);
     }
     for (size_t i = 0; i < rendition.frames.size(); ++i) {
       const FrameRef& ref = rendition.frames[i];
-      referenced_.Add(HashOf(
-          ref.space, FrameKey(place.domain, id, ref.rendition, ref.index)));
       ++report_.frames;
       report_.frame_bytes += ref.bytes;
       if (report_.frames % kProgressFrames == 0) ReportProgress();
@@ -253,22 +260,6 @@ class Checker {
     // Without its segment there is nothing more to compare it with.
     if (segment.tokens.empty()) return Status();
     return CompareFacts(FactsOf(view_), ref, segment, id);
-  }
-
-  std::vector<bool> Present(const DomainId& domain, const SegmentId& id,
-                            std::span<const FrameRef> frames) {
-    std::vector<std::string> keys;
-    std::vector<ObjectRef> refs;
-    keys.reserve(frames.size());
-    for (const FrameRef& frame : frames) {
-      keys.push_back(FrameKey(domain, id, frame.rendition, frame.index));
-      refs.push_back({frame.space, keys.back()});
-    }
-    std::vector<bool> present;
-    if (!engine_->Exists(refs, &present).ok()) {
-      present.assign(frames.size(), false);
-    }
-    return present;
   }
 
   const Model& LoadModel(const DomainId& domain, const ModelId& id) {

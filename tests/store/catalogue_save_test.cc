@@ -277,6 +277,25 @@ TEST_F(PublishTest, ReplacesARenditionThatLostAFrame) {
   ASSERT_EQ(1u, Stored(0).renditions.size());
 }
 
+TEST_F(PublishTest, ReplacesARenditionThatWasFoundDamaged) {
+  REPRISE_ASSERT_OK(Publish(Item(0, {.seed = 1})));
+  const SegmentId id = segments_[0].Id();
+  const FrameRef frame = Stored(0).renditions[0].frames[0];
+  const std::string key = FrameKey(tenant_, id, frame.rendition, frame.index);
+  const ObjectRef ref{frame.space, key};
+  const auto bytes = engine_->Get(ref);
+  Bytes damaged(bytes->view().begin(), bytes->view().end());
+  damaged.back() ^= 1;
+  REPRISE_ASSERT_OK(engine_->RemoveIfUntouched({&ref, 1}, 1000).status());
+  const ObjectPut put{frame.space, key, damaged};
+  REPRISE_ASSERT_OK(engine_->Put({&put, 1}, 1, Durability::kWritten));
+  REPRISE_EXPECT_CODE(kDataLoss, catalogue_->GetFrame(tenant_, id, frame));
+  REPRISE_EXPECT_CODE(kNotFound, catalogue_->GetFrame(tenant_, id, frame));
+  EXPECT_EQ(Kind::kPublished, KindOf(Item(0, {.seed = 2})));
+  const FrameRef mended = Stored(0).renditions[0].frames[0];
+  REPRISE_EXPECT_CODE(kOk, catalogue_->GetFrame(tenant_, id, mended));
+}
+
 TEST_F(PublishTest, MendsADamagedSegmentAndRecord) {
   REPRISE_ASSERT_OK(Publish(Item(0, {.seed = 1})));
   const std::string key = DomainKey(tenant_, segments_[0].Id().view());

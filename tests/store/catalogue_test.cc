@@ -50,6 +50,19 @@ TEST_F(CatalogueTest, KeepsModelsByTheirIdentity) {
   REPRISE_EXPECT_CODE(kDataLoss, catalogue_->PutModel(tenant_, Bytes(20, 1)));
 }
 
+TEST_F(CatalogueTest, MendsADamagedModel) {
+  const Bytes bytes = EncodeModelSpec(GqaModel());
+  const auto id = catalogue_->PutModel(tenant_, bytes);
+  const std::string key = DomainKey(tenant_, id->view());
+  const ObjectRef ref{ObjectSpace::kModel, key};
+  REPRISE_ASSERT_OK(engine_->RemoveIfUntouched({&ref, 1}, 1000).status());
+  const Bytes junk(50, 1);
+  const ObjectPut put{ObjectSpace::kModel, key, junk};
+  REPRISE_ASSERT_OK(engine_->Put({&put, 1}, 1, Durability::kWritten));
+  REPRISE_ASSERT_OK(catalogue_->PutModel(tenant_, bytes).status());
+  EXPECT_TRUE(BytesEqual(bytes, catalogue_->GetModel(tenant_, *id)->view()));
+}
+
 TEST_F(CatalogueTest, FindsTheProfilePutLast) {
   const ModelId model = worker_.model();
   REPRISE_EXPECT_CODE(kNotFound,

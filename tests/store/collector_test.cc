@@ -265,6 +265,10 @@ class InterleavedCollectorTest : public CollectorTest {
     for (int first = 0; first < calls; ++first) {
       for (int second = first; second <= calls; ++second) {
         for (int split = 0; split <= splits; ++split) {
+          // Where it is at once at the end, or nowhere before the second
+          // call, one run stands for many.
+          if (split == 0 && first > 0) continue;
+          if ((split == splits || second == first) && second < calls) continue;
           RunOnce(test, first, second, split);
           ASSERT_FALSE(HasFailure())
               << "collector after call " << first << " up to " << split
