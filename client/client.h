@@ -159,8 +159,8 @@ class SaveTicket {
 struct RestoreInfo {
   SessionVersion version;
   uint64_t first_token = 0;
-  std::vector<TokenId> tokens;  // from first_token on, those with KV
-  std::vector<TokenId> pending;
+  std::vector<TokenId> tokens;   // from first_token on, those with KV
+  std::vector<TokenId> pending;  // empty when `tokens` end before them
   std::vector<TierRange> ranges;
   uint64_t bytes_to_move = 0;
 };

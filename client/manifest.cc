@@ -244,7 +244,6 @@ RestoreInfo InfoOf(const Manifest& manifest, uint64_t first_token) {
   RestoreInfo info;
   info.version = manifest.version;
   info.first_token = first_token;
-  info.pending = manifest.pending;
   for (const ManifestSegment& segment : manifest.segments) {
     info.tokens.insert(info.tokens.end(), segment.tokens.begin(),
                        segment.tokens.begin() + segment.token_count);
@@ -259,6 +258,10 @@ RestoreInfo InfoOf(const Manifest& manifest, uint64_t first_token) {
     } else {
       info.ranges.push_back(range);
     }
+  }
+  // They follow the last token of all, not the end of a cut.
+  if (first_token + info.tokens.size() == manifest.token_count) {
+    info.pending = manifest.pending;
   }
   return info;
 }
