@@ -336,7 +336,9 @@ Status CutLog(rocksdb::Env* env, const std::string& directory,
   const rocksdb::Slice lost(whole.data() + report.offset,
                             whole.size() - report.offset);
   const rocksdb::Slice kept(whole.data(), report.offset);
-  status = rocksdb::WriteStringToFile(env, lost, path + ".lost", true);
+  if (report.dropped_batches > 0) {
+    status = rocksdb::WriteStringToFile(env, lost, path + ".lost", true);
+  }
   if (status.ok()) {
     status = rocksdb::WriteStringToFile(env, kept, path + ".kept", true);
   }

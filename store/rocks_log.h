@@ -52,8 +52,8 @@ Result<uint64_t> OldestLiveLog(
     const rocksdb::DBOptions& options, const std::string& directory,
     const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
 
-// Ends the log where `report` says that it can't be read. What is cut off is
-// kept beside it, in files named *.lost, and used by nobody.
+// Ends the log where `report` says that it can't be read. Batches that are
+// cut off are kept beside it, in files named *.lost, and used by nobody.
 // REQUIRES: nobody writes to the store meanwhile.
 Status CutLog(rocksdb::Env* env, const std::string& directory,
               const LogReport& report);

@@ -1,5 +1,6 @@
 #include "store/rocks_store.h"
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/listener.h>
@@ -70,6 +71,8 @@ Result<std::shared_ptr<RocksStore>> RocksStore::Open(
 RocksStore::~RocksStore() {
   if (db_ != nullptr) {
     if (!options_.read_only) {
+      // A job that fails meanwhile is known before its log is synced again.
+      rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
       if (health_->Get().ok()) db_->SyncWAL().PermitUncheckedError();
       RemoveOwner(env_, options_.directory);
     }
@@ -150,8 +153,11 @@ Status RocksStore::PrepareLog(
     return DataLossError("store: " + report.ToString() +
                          "; accepting the loss opens without them");
   }
-  // RocksDB cuts a torn end itself, but would go on behind a gap in it.
-  if (report.dropped_batches == 0 || options_.read_only) return Status::Ok();
+  if (report.kind == LogReport::Kind::kIntact || options_.read_only) {
+    return Status::Ok();
+  }
+  // RocksDB would cut a torn end itself, but go on behind a gap in it, and
+  // refuse one that a family was flushed after.
   return CutLog(env_, options_.directory, report);
 }
 
