@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -135,6 +136,13 @@ class FakeClient : public Client {
     return No();
   }
   Result<SessionDetails> Describe(std::string_view) override { return No(); }
+  Status Export(std::string_view, const std::function<Status(ByteView)>&) {
+    return No();
+  }
+  Result<SessionVersion> Import(
+      std::string_view, const std::function<Result<size_t>(MutableByteView)>&) {
+    return No();
+  }
   Result<std::string> Stats() override { return No(); }
   Result<std::string> RunFsck(
       bool, const std::function<void(uint64_t, uint64_t)>&) override {
