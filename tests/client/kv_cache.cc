@@ -1,6 +1,7 @@
 #include "tests/client/kv_cache.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <numeric>
 #include <string>
@@ -14,18 +15,18 @@ constexpr size_t kGuardBytes = 64;
 
 uint64_t Mix(uint64_t a, uint64_t b) { return Random(a * 0x9e37 + b).U64(); }
 
-// Looks like an activation: a sign, exponents near each other, any mantissa.
+// Looks like an activation: any sign and mantissa, and exponents of which each
+// lower one is half as likely.
 void WriteValue(uint64_t bits, uint32_t element_bytes, uint8_t* out) {
+  const auto k = static_cast<uint32_t>(std::countr_zero(bits | 1ull << 38)) & 7;
+  const uint64_t random = bits >> 39;
   if (element_bytes == 2) {
-    const auto value =
-        static_cast<uint16_t>(0x3000 + (bits & 0x0fff) + (bits & 0x8000));
-    StoreLe(out, value);
+    StoreLe(out, static_cast<uint16_t>((random & 0x83ff) | (14 - k) << 10));
   } else if (element_bytes == 4) {
-    const auto value = static_cast<uint32_t>(0x3f000000 + (bits & 0x00ffffff) +
-                                             (bits & 0x80000000));
-    StoreLe(out, value);
+    StoreLe(out, static_cast<uint32_t>((random << 31) | (random & 0x7fffff) |
+                                       (126 - k) << 23));
   } else {
-    *out = static_cast<uint8_t>(bits);
+    *out = static_cast<uint8_t>(random & 0x87) | static_cast<uint8_t>(k << 3);
   }
 }
 
