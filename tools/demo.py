@@ -149,6 +149,21 @@ class Demo:
                 raise DemoError(name + " failed:\n" + process.log_tail())
         return process, results[1:]
 
+    def check_store(self):
+        """What `reprise fsck` says of the whole store, frames and all."""
+        done = subprocess.run(
+            [self.options.reprise, "--server", self.endpoint, "--json",
+             "fsck"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=STEP_TIMEOUT_S)
+        try:
+            report = json.loads(done.stdout)
+        except ValueError:
+            raise DemoError("reprise fsck: " +
+                            done.stderr.decode(errors="replace"))
+        return {"exit": done.returncode, "frames": report.get("frames", 0),
+                "findings": report.get("findings")}
+
     def close(self):
         for process in reversed(self.processes):
             process.kill()
@@ -200,6 +215,9 @@ def run(demo):
     _, steps = demo.worker("fourth_worker", [
         "resume=" + prompt, "save=again", "describe=again"])
     found["matched"], found["again_save"], found["again_stored"] = steps
+
+    say("5. The store is checked ...")
+    found["fsck"] = demo.check_store()
     return found
 
 
@@ -247,6 +265,12 @@ def claims_of(found):
             again["tokens"] == PROMPT_TOKENS,
             "the new session's save sent %d bytes of frames, %s in all" % (
                 again["frame_bytes"], size(again["wire_bytes"]))),
+        "store_is_whole": (
+            found["fsck"]["exit"] == 0 and found["fsck"]["findings"] == [] and
+            found["fsck"]["frames"] > 0,
+            "reprise fsck read %d frames; damage found: %d" % (
+                found["fsck"]["frames"],
+                len(found["fsck"]["findings"] or []))),
     }
 
 

@@ -42,6 +42,7 @@ FOUND = {
     "chat_again": {"generated": [5, 6, 7]},
     "matched": {"matched_tokens": 2048},
     "again_save": save(2048, 0), "again_stored": stored(2048),
+    "fsck": {"exit": 0, "frames": 9, "findings": []},
 }
 
 # What makes each claim false: (claim, step, field, value).
@@ -60,6 +61,10 @@ FLAWS = [
     ("prefix_found_by_match", "matched", "matched_tokens", 1984),
     ("nothing_stored_again", "again_save", "new_segments", 1),
     ("nothing_stored_again", "again_save", "frame_bytes", 1),
+    ("store_is_whole", "fsck", "exit", 1),
+    ("store_is_whole", "fsck", "findings", [{"what": "a frame is lost"}]),
+    ("store_is_whole", "fsck", "findings", None),
+    ("store_is_whole", "fsck", "frames", 0),
 ]
 
 
