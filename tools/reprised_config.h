@@ -1,5 +1,5 @@
-// What the daemon is told: defaults, then the config file, then REPRISE_*
-// variables, then flags; later ones win.
+// What the daemon is told: defaults, then REPRISE_* variables, then the config
+// file, then flags; later ones win.
 #ifndef REPRISE_TOOLS_REPRISED_CONFIG_H_
 #define REPRISE_TOOLS_REPRISED_CONFIG_H_
 

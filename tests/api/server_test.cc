@@ -3,9 +3,13 @@
 #include "api/server.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -129,6 +133,179 @@ TEST_F(ServerTest, WhatWasSavedIsFetched) {
   }
   const auto& manifest = fetched.manifest.As<wire::FetchManifest>();
   EXPECT_EQ(manifest.token_count(), 64u * 3 + 17);
+}
+
+TEST_F(ServerTest, LayerMajorStreamsGroupsAndTokenMajorSegments) {
+  context_.limits.fetch_message_bytes = 1000;
+  Start();
+  auto client = Connect();
+  WireSave save = MakeWireSave(SmolModel(), "chat", ToyTokens(1, 64 * 3));
+  ASSERT_NO_FATAL_FAILURE(Save(client.get(), save));
+  Fetched by_layer;
+  ASSERT_NO_FATAL_FAILURE(FetchAll(client.get(), FetchOf("chat"), &by_layer));
+  ASSERT_EQ(by_layer.order.size(), 15u);
+  EXPECT_EQ(std::vector(by_layer.order.begin(), by_layer.order.begin() + 4),
+            (std::vector<uint32_t>{0, 1, 2, 0}));
+  wire::FetchT fetch = FetchOf("chat");
+  fetch.token_major = true;
+  Fetched by_token;
+  ASSERT_NO_FATAL_FAILURE(FetchAll(client.get(), fetch, &by_token));
+  EXPECT_TRUE(std::is_sorted(by_token.order.begin(), by_token.order.end()));
+  EXPECT_EQ(by_token.frames, by_layer.frames);
+
+  fetch.layer_count = 1;  // of the first group of six
+  Fetched one_layer;
+  ASSERT_NO_FATAL_FAILURE(FetchAll(client.get(), fetch, &one_layer));
+  EXPECT_EQ(one_layer.order, (std::vector<uint32_t>{0, 1, 2}));
+}
+
+TEST_F(ServerTest, ALostFrameIsToldAndTheStreamGoesOn) {
+  Start();
+  auto client = Connect();
+  WireSave save = MakeWireSave(SmolModel(), "chat", ToyTokens(1, 64 * 3));
+  ASSERT_NO_FATAL_FAILURE(Save(client.get(), save));
+  const Rendition& rendition = save.renditions[1].rendition;
+  std::string key = FrameKey(TenantDomain("default"), save.segments[1].Id(),
+                             rendition.id, rendition.frames[2].index);
+  ObjectRef lost{rendition.frames[2].space, key};
+  ASSERT_EQ(*engine_->RemoveIfUntouched({&lost, 1}, UINT64_MAX), 1u);
+  Fetched fetched;
+  ASSERT_NO_FATAL_FAILURE(FetchAll(client.get(), FetchOf("chat"), &fetched));
+  EXPECT_EQ(fetched.order.size(), 15u);
+  EXPECT_TRUE(fetched.frames[1][2].empty());
+  EXPECT_EQ(fetched.frames[2], save.renditions[2].frames);
+  EXPECT_EQ(metrics_.frames_lost, 1u);
+}
+
+TEST_F(ServerTest, PipelinedRequestsAreAllAnswered) {
+  Start();
+  auto client = Connect();
+  constexpr uint64_t kRequests = 200;
+  Bytes all;
+  for (uint64_t i = 1; i <= kRequests; i++) {
+    Bytes one = RawClient::Encode(MessageType::kList, i, wire::ListT());
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  ASSERT_TRUE(client->SendBytes(all));
+  std::vector<bool> answered(kRequests + 1);
+  for (uint64_t i = 1; i <= kRequests; i++) {
+    auto answer = client->Receive();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->error_message(), "");
+    EXPECT_FALSE(answered[answer->header.request]);
+    answered[answer->header.request] = true;
+  }
+}
+
+TEST_F(ServerTest, GarbageEndsItsConnectionAndNoOther) {
+  Start();
+  auto good = Connect();
+  auto bad = Connect();
+  ASSERT_TRUE(bad->SendBytes(Bytes(100, 'x')));
+  auto error = bad->Receive();
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(error->header.request, 0u);
+  EXPECT_TRUE(bad->AtEnd());
+  auto list = good->Call(MessageType::kList, wire::ListT());
+  ASSERT_TRUE(list.has_value());
+  EXPECT_FALSE(list->header.error());
+}
+
+TEST_F(ServerTest, HalfAMessageAndSilenceMeetTheDeadline) {
+  options_.timeouts.message_ms = 100;
+  Start();
+  auto client = Connect();
+  Bytes message = RawClient::Encode(MessageType::kList, 5, wire::ListT());
+  message.resize(message.size() - 1);
+  ASSERT_TRUE(client->SendBytes(message));
+  auto error = client->Receive();
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(error->header.request, 5u);
+  EXPECT_TRUE(client->AtEnd());
+}
+
+TEST_F(ServerTest, ASlowReaderHoldsNoMoreThanItsQueue) {
+  options_.send_queue_bytes = 256 << 10;
+  context_.limits.fetch_message_bytes = 64 << 10;
+  Start();
+  auto client = Connect();
+  WireSave save = MakeWireSave(GqaModel(), "chat", ToyTokens(1, 64 * 40));
+  ASSERT_NO_FATAL_FAILURE(Save(client.get(), save));
+  client->SetReceiveBuffer(64 << 10);
+  wire::FetchT fetch = FetchOf("chat");
+  uint64_t asked = 0;
+  // Far more than the kernel's buffers hold.
+  for (uint64_t i = 1; i <= 40; i++) {
+    ASSERT_TRUE(client->Send(MessageType::kFetch, i, fetch));
+    asked++;
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  uint64_t ends = 0;
+  while (ends < asked) {
+    auto message = client->Receive();
+    ASSERT_TRUE(message.has_value());
+    ASSERT_EQ(message->error_message(), "");
+    if (message->header.end()) ends++;
+  }
+}
+
+TEST_F(ServerTest, DrainFinishesWhatIsOpenAndRefusesWhatIsNew) {
+  Start();
+  auto client = Connect();
+  WireSave save = MakeWireSave(SmolModel(), "chat", ToyTokens(1, 64 * 3));
+  ASSERT_NO_FATAL_FAILURE(Save(client.get(), save));
+  std::thread drain([this] { server_->Drain(); });
+  Fetched fetched;
+  FetchAll(client.get(), FetchOf("chat"), &fetched);
+  EXPECT_EQ(fetched.order.size(), 15u);
+  EXPECT_TRUE(client->AtEnd());
+  drain.join();
+  EXPECT_EQ(metrics_.connections_open, 0);
+}
+
+TEST_F(ServerTest, DrainClosesByForceWhatDoesNotEnd) {
+  options_.drain_timeout_ms = 50;
+  Start();
+  auto client = Connect();
+  // A message that never ends keeps its connection from being idle.
+  ASSERT_TRUE(client->SendBytes(
+      ByteView(RawClient::Encode(MessageType::kList, 5, wire::ListT()))
+          .first(10)));
+  server_->Drain();
+  EXPECT_TRUE(client->AtEnd());
+}
+
+TEST_F(ServerTest, ServesAUnixSocketAndRemovesIt) {
+  std::string path = "/tmp/reprise_server_test_" + std::to_string(::getpid());
+  options_.listen = {"unix:" + path};
+  Start();
+  {
+    auto client = Connect();
+    auto list = client->Call(MessageType::kList, wire::ListT());
+    EXPECT_TRUE(list.has_value() && !list->header.error());
+  }
+  EXPECT_TRUE(
+      Server::Start(&context_, options_).status().Is(StatusCode::kUnavailable));
+  server_.reset();
+  EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
+TEST_F(ServerTest, RefusesAddressesBeyondLoopback) {
+  options_.listen = {"0.0.0.0:0"};
+  EXPECT_TRUE(Server::Start(&context_, options_)
+                  .status()
+                  .Is(StatusCode::kFailedPrecondition));
+}
+
+TEST_F(ServerTest, ConnectionsOverTheLimitAreClosed) {
+  options_.max_connections = 1;
+  Start();
+  auto first = Connect();
+  RawClient second(endpoint());
+  EXPECT_TRUE(second.AtEnd());
+  EXPECT_EQ(metrics_.connections_refused, 1u);
 }
 
 }  // namespace
