@@ -1,0 +1,81 @@
+// `reprise`: what a person does to a store of conversations.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "tools/reprise_command.h"
+
+namespace reprise {
+namespace {
+
+constexpr char kFooter[] = R"(Examples:
+  reprise status                       is the daemon well, and how full is it?
+  reprise ls chat-                     sessions whose names start with chat-
+  reprise show chat-42                 one session: history, tiers, every byte
+  reprise fork chat-42 experiment      a second session on the same state
+  reprise rewind experiment --tokens 512
+  reprise verify chat-42               read and decode all of it
+  reprise export chat-42 chat-42.rpx   one file, for another store
+  reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
+
+Results go to stdout, as JSON with --json; errors go to stderr. The exit
+status is 0 when all went well, 1 when it did not, 2 for a wrong command line.)";
+
+// What the user can do about an error, by its code.
+const char* Hint(StatusCode code) {
+  switch (code) {
+    case StatusCode::kUnavailable:
+      return "is reprised running, and is --server right?";
+    case StatusCode::kDeadlineExceeded:
+      return "a longer --timeout-ms may help; `reprise status` says if the "
+             "daemon is well";
+    case StatusCode::kNotFound:
+      return "`reprise ls` lists the sessions";
+    case StatusCode::kDataLoss:
+      return "`reprise fsck` says what else is damaged";
+    default:
+      return nullptr;
+  }
+}
+
+int Report(const Status& status) {
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "reprise: %s\n", status.ToString().c_str());
+  if (const char* hint = Hint(status.code())) {
+    std::fprintf(stderr, "         %s\n", hint);
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace reprise
+
+int main(int argc, char** argv) {
+  CLI::App app("Sessions of conversations in a Reprise store");
+  app.footer(reprise::kFooter);
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::help);
+  reprise::CommandContext context;
+  app.add_option("--server", context.server,
+                 "the daemon: HOST:PORT or unix:PATH")
+      ->envname("REPRISE_SERVER")
+      ->capture_default_str();
+  app.add_option("--token", context.token, "the tenant's token")
+      ->envname("REPRISE_TOKEN");
+  app.add_option("--timeout-ms", context.timeout_ms,
+                 "how long a request may take")
+      ->capture_default_str();
+  app.add_flag("--json", context.json, "print JSON");
+  // So that `reprise ls --json` works as `reprise --json ls` does.
+  app.fallthrough();
+  reprise::AddSessionCommands(&app, &context);
+  reprise::AddTransferCommands(&app, &context);
+  reprise::AddStoreCommands(&app, &context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return reprise::Report(context.run());
+}

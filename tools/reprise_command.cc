@@ -1,0 +1,58 @@
+#include "tools/reprise_command.h"
+
+#include <cstdio>
+
+namespace reprise {
+
+Result<Client*> CommandContext::Connect() {
+  if (client_ == nullptr) {
+    ClientOptions options;
+    options.endpoint = server;
+    options.token = token;
+    options.name = "reprise";
+    options.connect_timeout_ms = timeout_ms;
+    options.request_timeout_ms = timeout_ms;
+    REPRISE_ASSIGN_OR_RETURN(client_, Client::Connect(options));
+  }
+  return client_.get();
+}
+
+void CommandContext::Show(const nlohmann::json& json_form,
+                          const std::string& text) const {
+  // Names may hold any bytes: what is no UTF-8 is replaced, not thrown about.
+  const std::string shown =
+      json ? json_form.dump(2, ' ', false,
+                            nlohmann::json::error_handler_t::replace) +
+                 "\n"
+           : text;
+  std::fwrite(shown.data(), 1, shown.size(), stdout);
+}
+
+Result<CommitId> ParseCommitId(const std::string& text) {
+  return IdFromHex<CommitId>(text);
+}
+
+Result<CommitId> FindCommit(const SessionDetails& details,
+                            const std::string& text) {
+  if (text.size() == 64) return ParseCommitId(text);
+  if (text.size() < 4) {
+    return InvalidArgumentError("commit: " + std::to_string(text.size()) +
+                                " digits, at least 4 are wanted");
+  }
+  const CommitSummary* found = nullptr;
+  for (const CommitSummary& line : details.history) {
+    if (!line.commit.Hex().starts_with(text)) continue;
+    if (found != nullptr) {
+      return InvalidArgumentError("commit: several start with these digits");
+    }
+    found = &line;
+  }
+  if (found == nullptr) {
+    return NotFoundError("commit: none of the session's last " +
+                         std::to_string(details.history.size()) +
+                         " starts with these digits");
+  }
+  return found->commit;
+}
+
+}  // namespace reprise

@@ -1,0 +1,55 @@
+// What the commands of `reprise` share: the options before the command, a
+// connection made when it is first needed, and how results are shown.
+#ifndef REPRISE_TOOLS_REPRISE_COMMAND_H_
+#define REPRISE_TOOLS_REPRISE_COMMAND_H_
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "client/client.h"
+
+namespace CLI {
+class App;
+}
+
+namespace reprise {
+
+// Filled in by the command line; lives as long as the program.
+struct CommandContext {
+  std::string server = "127.0.0.1:7077";
+  std::string token;
+  int64_t timeout_ms = 10'000;
+  bool json = false;
+  // The chosen command; run after the command line was parsed.
+  std::function<Status()> run;
+
+  // Connects, the first time.
+  Result<Client*> Connect();
+
+  // Prints `json` with --json, and `text` without.
+  void Show(const nlohmann::json& json_form, const std::string& text) const;
+
+ private:
+  std::unique_ptr<Client> client_;
+};
+
+// Each adds commands to `app` that set context->run.
+void AddSessionCommands(CLI::App* app, CommandContext* context);
+void AddStoreCommands(CLI::App* app, CommandContext* context);
+void AddTransferCommands(CLI::App* app, CommandContext* context);
+
+// An id given as 64 digits.
+Result<CommitId> ParseCommitId(const std::string& text);
+
+// The commit of a session's history whose id starts with `text` (at least 4
+// digits). kNotFound, or kInvalidArgument when several do.
+Result<CommitId> FindCommit(const SessionDetails& details,
+                            const std::string& text);
+
+}  // namespace reprise
+
+#endif  // REPRISE_TOOLS_REPRISE_COMMAND_H_
