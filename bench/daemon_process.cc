@@ -39,19 +39,14 @@ Result<std::unique_ptr<DaemonProcess>> DaemonProcess::Start(
     const std::string& dir, const std::vector<std::string>& flags) {
   const std::string port_file = dir + ".port";
   std::filesystem::remove(port_file);
-  std::vector<std::string> args = {"--dir",       dir,           "--listen",
-                                   "127.0.0.1:0", "--port-file", port_file,
-                                   "--log-level", "warn"};
+  std::vector<std::string> args = {
+      "--dir",   dir,       "--listen", "127.0.0.1:0", "--port-file",
+      port_file, "--admin", "",         "--log-level", "warn"};
   args.insert(args.end(), flags.begin(), flags.end());
   std::unique_ptr<DaemonProcess> daemon(new DaemonProcess);
   daemon->pid_ = Spawn(DaemonPath(), args);
   for (int i = 0; i < kPolls; ++i) {
-    std::string port;
-    if (std::ifstream(port_file) >> port && !port.empty()) {
-      daemon->endpoint_ =
-          port.find(':') == std::string::npos ? "127.0.0.1:" + port : port;
-      return daemon;
-    }
+    if (std::ifstream(port_file) >> daemon->endpoint_) return daemon;
     if (waitpid(daemon->pid_, nullptr, WNOHANG) != 0) {
       daemon->pid_ = -1;
       return UnavailableError("daemon: ended before it listened");

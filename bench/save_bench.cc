@@ -100,10 +100,9 @@ Status SaveOnce(const BenchContext& context, uint64_t segments, bool synced,
   double ours = 0;
   {
     REPRISE_ASSIGN_OR_RETURN(
-        auto daemon,
-        DaemonProcess::Start(
-            dir, {"--cache-mib", std::to_string(kCacheBytes >> 20),
-                  "--memtable-mib", std::to_string(kMemtableBytes >> 20)}));
+        auto daemon, DaemonProcess::Start(
+                         dir, {"--block-cache", std::to_string(kCacheBytes),
+                               "--memtable", std::to_string(kMemtableBytes)}));
     REPRISE_ASSIGN_OR_RETURN(auto client,
                              Client::Connect({.endpoint = daemon->endpoint()}));
     REPRISE_ASSIGN_OR_RETURN(Model model, client->RegisterModel(spec));
