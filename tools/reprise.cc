@@ -20,7 +20,7 @@ constexpr char kFooter[] = R"(Examples:
   reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
 
 Results go to stdout, as JSON with --json; errors go to stderr. The exit
-status is 0 when all went well, 1 when it did not, 2 for a wrong command line.)";
+status is 0 when all went well, 1 when it did not, 2 for a wrong command.)";
 
 // What the user can do about an error, by its code.
 const char* Hint(StatusCode code) {
