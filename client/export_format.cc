@@ -32,8 +32,6 @@ Bytes EncodeExportSegment(const ExportSegment& segment) {
   out.U16(static_cast<uint16_t>(segment.codec));
   out.U16(segment.frame_count);
   out.Raw(segment.profile.view());
-  out.U64(segment.writer);
-  out.U64(segment.raw_bytes);
   for (TokenId token : segment.tokens) out.U32(static_cast<uint32_t>(token));
   return out.Take();
 }
@@ -49,8 +47,6 @@ Result<ExportSegment> DecodeExportSegment(ByteView content) {
   segment.codec = static_cast<CodecId>(in.U16());
   segment.frame_count = in.U16();
   segment.profile = ReadId<ProfileId>(&in);
-  segment.writer = in.U64();
-  segment.raw_bytes = in.U64();
   REPRISE_RETURN_IF_ERROR(in.Check("export: segment"));
   if (token_count == 0 || token_count > kSegmentTokens) {
     return DataLossError("export: segment of " + std::to_string(token_count) +

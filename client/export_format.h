@@ -32,8 +32,6 @@ struct ExportSegment {
   CodecId codec = CodecId::kRaw;
   uint16_t frame_count = 0;
   ProfileId profile;
-  uint64_t writer = 0;
-  uint64_t raw_bytes = 0;
   std::vector<TokenId> tokens;
 
   bool operator==(const ExportSegment&) const = default;

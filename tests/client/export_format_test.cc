@@ -16,8 +16,6 @@ ExportSegment Segment(uint16_t frame_count) {
   segment.codec = CodecId::kExact;
   segment.frame_count = frame_count;
   segment.profile.bytes[31] = 9;
-  segment.writer = 5;
-  segment.raw_bytes = 1234;
   segment.tokens = {1, -2, 3};
   return segment;
 }
