@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "client/calls.h"
 #include "client/client_core.h"
+#include "client/exporter.h"
+#include "client/importer.h"
 #include "client/match_ticket.h"
 #include "client/model.h"
 #include "client/restorer.h"
@@ -116,6 +118,16 @@ class ClientImpl final : public Client {
                                            std::string_view cursor,
                                            uint32_t limit) override;
   Result<SessionDetails> Describe(std::string_view session) override;
+
+  Status Export(std::string_view session,
+                const std::function<Status(ByteView)>& write) override {
+    return Exporter(&core_, session, write).Run();
+  }
+  Result<SessionVersion> Import(
+      std::string_view session,
+      const std::function<Result<size_t>(MutableByteView)>& read) override {
+    return Importer(&core_, session, read).Run();
+  }
 
   Result<std::string> Stats() override;
   Result<std::string> RunFsck(

@@ -296,6 +296,19 @@ class Client {
                                                    uint32_t limit) = 0;
   virtual Result<SessionDetails> Describe(std::string_view session) = 0;
 
+  // A session's head as one file (docs/format/export.md), its frames as they
+  // are stored. `write` gets it piece by piece; its error ends the export.
+  // kDataLoss when a frame is lost: the file is then not to be used.
+  virtual Status Export(std::string_view session,
+                        const std::function<Status(ByteView)>& write) = 0;
+  // The way back, under any name that is free. `read` fills as much of the
+  // view as it can; fewer bytes mean the end of the file. Nothing of a file
+  // that is damaged becomes visible. kFailedPrecondition when the session
+  // exists; kDataLoss.
+  virtual Result<SessionVersion> Import(
+      std::string_view session,
+      const std::function<Result<size_t>(MutableByteView)>& read) = 0;
+
   // Named figures of the daemon, as JSON.
   virtual Result<std::string> Stats() = 0;
   // A check of the whole store, or a collection, run by the daemon; the

@@ -89,4 +89,12 @@ ClientCore::ClientCore(const ClientOptions& given)
                 .threads = kRestoreThreads,
                 .max_queued = kMaxQueuedRestores}) {}
 
+RenditionId DrawRenditionId() {
+  RenditionId id;
+  for (size_t i = 0; i < id.bytes.size(); i += 8) {
+    StoreLe(id.bytes.data() + i, RandomBits());
+  }
+  return id;
+}
+
 }  // namespace reprise

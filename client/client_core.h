@@ -19,6 +19,7 @@
 #include "client/flight_budget.h"
 #include "client/profiles.h"
 #include "client/save_planner.h"
+#include "codec/tier.h"
 
 namespace reprise {
 
@@ -90,6 +91,8 @@ struct ClientCore {
 
 // 64 random bits, never zero.
 uint64_t RandomBits();
+// 128 random bits.
+RenditionId DrawRenditionId();
 
 }  // namespace reprise
 

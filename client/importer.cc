@@ -16,18 +16,6 @@ namespace {
 // Frames of one request: well below what a message's body may hold.
 constexpr uint64_t kBatchBytes = 4ull << 20;
 
-RenditionId DrawRenditionId() {
-  RenditionId id;
-  for (size_t i = 0; i < id.bytes.size(); i += 8) {
-    StoreLe(id.bytes.data() + i, RandomBits());
-  }
-  return id;
-}
-
-wire::Id16 ToWire(const RenditionId& id) {
-  return wire::Id16(flatbuffers::span<const uint8_t, 16>(id.bytes));
-}
-
 }  // namespace
 
 Importer::Importer(ClientCore* core, std::string_view session,
@@ -158,7 +146,7 @@ Status Importer::PutFrames() {
     for (; i < frames_.size(); ++i) {
       if (!body.empty() && bytes + frames_[i].size() > kBatchBytes) break;
       bytes += frames_[i].size();
-      put.frames.emplace_back(ToWire(rendition_),
+      put.frames.emplace_back(IdToWire(rendition_),
                               static_cast<uint32_t>(frames_[i].size()),
                               static_cast<uint8_t>(segment_.tier));
       body.push_back(frames_[i]);
@@ -188,11 +176,11 @@ Status Importer::StoreSegment() {
     uploaded.push_back({static_cast<uint32_t>(frames_[i].size()),
                         Checksum(ByteView(frames_[i]))});
   }
-  const LinkedTokens item{.id = segment_id_,
-                          .parent = segment_.parent,
-                          .first_token = segment_.first_token,
-                          .tokens = segment_.tokens,
-                          .basis = segment_.basis};
+  const PublishedItem item{.id = segment_id_,
+                           .parent = segment_.parent,
+                           .first_token = segment_.first_token,
+                           .tokens = segment_.tokens,
+                           .basis = segment_.basis};
   std::vector<bool> missing;
   REPRISE_RETURN_IF_ERROR(ReadPublish(
       Call(&core_->control, MakePublish(model_, parts, {&item, 1}, uploaded),

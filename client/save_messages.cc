@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/limits.h"
 #include "client/calls.h"
 
 namespace reprise {
@@ -51,21 +52,29 @@ std::unique_ptr<wire::RenditionT> MakeRendition(
 
 }  // namespace
 
-WireRequestPtr MakePublish(const TokenChain& chain, const RenditionParts& parts,
-                           std::span<const PlannedItem> items,
+PublishedItem ItemOf(const TokenChain& chain, const PlannedItem& planned) {
+  return {.id = chain.id(planned.item),
+          .parent = chain.parent(planned.item),
+          .first_token = chain.first_token(planned.item),
+          .tokens = chain.tokens_of(planned.item),
+          .basis = planned.basis};
+}
+
+WireRequestPtr MakePublish(const ModelId& model, const RenditionParts& parts,
+                           std::span<const PublishedItem> items,
                            std::span<const UploadedFrame> frames) {
   wire::PublishT publish;
-  publish.model = OptionalIdToWire(chain.model());
-  for (const PlannedItem& planned : items) {
-    const auto tokens = chain.tokens_of(planned.item);
+  publish.model = OptionalIdToWire(model);
+  for (const PublishedItem& item : items) {
     auto out = std::make_unique<wire::PublishItemT>();
-    out->segment = OptionalIdToWire(chain.id(planned.item));
-    out->parent = OptionalIdToWire(chain.parent(planned.item));
-    out->first_token = static_cast<uint32_t>(chain.first_token(planned.item));
-    out->tokens.assign(tokens.begin(), tokens.end());
+    out->segment = OptionalIdToWire(item.id);
+    out->parent = OptionalIdToWire(item.parent);
+    out->first_token = static_cast<uint32_t>(item.first_token);
+    out->tokens.assign(item.tokens.begin(), item.tokens.end());
+    const bool is_tail = item.tokens.size() < kSegmentTokens;
     out->rendition =
-        MakeRendition(parts, planned.basis, chain.is_tail(planned.item),
-                      tokens.size(), frames.first(parts.frames.size()));
+        MakeRendition(parts, item.basis, is_tail, item.tokens.size(),
+                      frames.first(parts.frames.size()));
     frames = frames.subspan(parts.frames.size());
     publish.items.push_back(std::move(out));
   }

@@ -40,10 +40,20 @@ struct RenditionParts {
   std::vector<Part> frames;
 };
 
+// A segment or tail, and what its rendition was computed from.
+struct PublishedItem {
+  SegmentId id;
+  SegmentId parent;
+  uint64_t first_token = 0;
+  std::span<const TokenId> tokens;
+  Tier basis = Tier::kExact;
+};
+PublishedItem ItemOf(const TokenChain& chain, const PlannedItem& planned);
+
 // `frames` holds those of the first item, then those of the second, ...
 // REQUIRES: frames.size() == items.size() * parts.frames.size().
-WireRequestPtr MakePublish(const TokenChain& chain, const RenditionParts& parts,
-                           std::span<const PlannedItem> items,
+WireRequestPtr MakePublish(const ModelId& model, const RenditionParts& parts,
+                           std::span<const PublishedItem> items,
                            std::span<const UploadedFrame> frames);
 // (*missing)[i]: frames of item i are to be put again. kDataLoss.
 Status ReadPublish(Result<WireAnswer> answer, size_t item_count,

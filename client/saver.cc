@@ -22,14 +22,6 @@ constexpr int kMaxTries = 8;
 constexpr size_t kFramesAPublish = 8192;
 constexpr size_t kItemsAPublish = 512;
 
-RenditionId DrawRenditionId() {
-  RenditionId id;
-  for (size_t i = 0; i < id.bytes.size(); i += 8) {
-    StoreLe(id.bytes.data() + i, RandomBits());
-  }
-  return id;
-}
-
 std::vector<KvView> ViewsOf(const SaveRequest& request) {
   std::vector<KvView> views{request.kv};
   views.insert(views.end(), request.shards.begin(), request.shards.end());
@@ -347,17 +339,20 @@ Status Saver::Publish(const std::vector<PlannedItem>& items,
       std::clamp<size_t>(kFramesAPublish / each, 1, kItemsAPublish);
   for (size_t first = 0; first < items.size(); first += batch) {
     const size_t count = std::min(batch, items.size() - first);
-    const auto some = std::span(items).subspan(first, count);
+    std::vector<PublishedItem> some;
+    for (size_t i = 0; i < count; ++i) {
+      some.push_back(ItemOf(chain_, items[first + i]));
+    }
     const WireRequestPtr request =
-        MakePublish(chain_, parts, some,
+        MakePublish(model_->id(), parts, some,
                     std::span(frames).subspan(first * each, count * each));
     std::vector<bool> missing;
     REPRISE_RETURN_IF_ERROR(
         ReadPublish(CallPatiently(request), count, &missing));
     for (size_t i = 0; i < count; ++i) {
       if (missing[i]) {
-        again->push_back(some[i]);
-      } else if (!chain_.is_tail(some[i].item)) {
+        again->push_back(items[first + i]);
+      } else if (!chain_.is_tail(items[first + i].item)) {
         ++result_.new_segments;
       }
     }

@@ -7,7 +7,7 @@
 
 #include "codec/frame.h"
 #include "store/fsck.h"
-#include "store/fsck_json.h"
+#include "api/admin_json.h"
 #include "store/rocks_engine.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
