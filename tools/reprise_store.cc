@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
+#include "api/admin_json.h"
 #include "codec/frame.h"
 #include "store/fsck.h"
-#include "api/admin_json.h"
 #include "store/rocks_engine.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"

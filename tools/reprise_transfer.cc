@@ -41,9 +41,9 @@ Status RunExport(CommandContext* context, const std::string& session,
   }
   std::filesystem::rename(part, path, error);
   if (error) return UnavailableError("export: " + error.message());
-  context->Show({{"session", session}, {"bytes", bytes}},
-                Printable(session) + " is in the file, " + FormatBytes(bytes) +
-                    "\n");
+  context->Show(
+      {{"session", session}, {"bytes", bytes}},
+      Printable(session) + " is in the file, " + FormatBytes(bytes) + "\n");
   return Status();
 }
 

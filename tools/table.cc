@@ -70,7 +70,7 @@ std::string FormatTime(int64_t wall_ms) {
 
 std::string FormatCount(uint64_t count) {
   std::string text = std::to_string(count);
-  for (size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+  for (size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');
   return text;
 }
 
