@@ -21,6 +21,7 @@ ModelSpec SyntheticSpec(uint32_t layers, uint32_t heads, uint32_t dim,
   layer.planes = {key, value};
   ModelSpec spec;
   spec.weights_hash.bytes[0] = salt;
+  spec.tokenizer_hash.bytes[0] = salt;
   spec.layers.assign(layers, layer);
   spec.notes = {{"name", "synthetic"}};
   return spec;
