@@ -1,5 +1,6 @@
 #include "client/export_format.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,7 @@ namespace {
 constexpr uint32_t kMagic = 0x31585052;  // "RPX1"
 constexpr uint16_t kVersion = 1;
 constexpr size_t kRecordHead = 8;
+constexpr size_t kReadBytes = 1 << 20;
 constexpr uint64_t kMaxContent = kMaxProfileBytes + 2;
 
 Status OutOfOrder(ExportKind last, ExportKind kind) {
@@ -101,6 +103,17 @@ Status ExportReader::ReadExactly(MutableByteView out, const char* what) {
                        std::to_string(out.size() - got) + " more for " + what);
 }
 
+Status ExportReader::ReadContent(size_t bytes, Bytes* content) {
+  content->clear();
+  while (content->size() < bytes) {
+    const size_t done = content->size();
+    content->resize(std::min(bytes, done + kReadBytes));
+    REPRISE_RETURN_IF_ERROR(
+        ReadExactly(MutableByteView(*content).subspan(done), "a record"));
+  }
+  return Status();
+}
+
 Status ExportReader::Next(ExportRecord* record) {
   if (position_ == 0) {
     uint8_t header[8];
@@ -125,8 +138,7 @@ Status ExportReader::Next(ExportRecord* record) {
                          " bytes, at most " + std::to_string(kMaxContent) +
                          ", or reserved bits set");
   }
-  record->content.resize(bytes);
-  REPRISE_RETURN_IF_ERROR(ReadExactly(record->content, "a record"));
+  REPRISE_RETURN_IF_ERROR(ReadContent(bytes, &record->content));
   uint8_t checksum[8];
   REPRISE_RETURN_IF_ERROR(ReadExactly(checksum, "a checksum"));
   if (LoadLe<uint64_t>(checksum) != Checksum(head, record->content)) {

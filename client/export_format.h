@@ -76,6 +76,8 @@ class ExportReader {
 
  private:
   Status ReadExactly(MutableByteView out, const char* what);
+  // Memory grows with what is there, not with what a length claims.
+  Status ReadContent(size_t bytes, Bytes* content);
   Status CheckOrder(const ExportRecord& record);
   Status CheckEnd(const ExportRecord& record);
 

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "client/calls.h"
+#include "client/manifest.h"
 #include "client/profiles.h"
 #include "client/save_messages.h"
 #include "client/session_calls.h"
@@ -161,7 +162,23 @@ Status Importer::PutFrames() {
   return Status();
 }
 
+Status Importer::CheckFrames() const {
+  std::vector<ManifestFrame> frames;
+  for (size_t i = 0; i < frames_.size(); ++i) {
+    frames.push_back({.stage = infos_[i].stage,
+                      .layers = infos_[i].layers,
+                      .heads = infos_[i].heads,
+                      .bytes = static_cast<uint32_t>(frames_[i].size())});
+  }
+  const Status status = CheckCoverage(frames, groups_);
+  if (status.ok()) return status;
+  return DataLossError("import: segment at token " +
+                       std::to_string(segment_.first_token) + ": " +
+                       std::string(status.message()));
+}
+
 Status Importer::StoreSegment() {
+  REPRISE_RETURN_IF_ERROR(CheckFrames());
   REPRISE_RETURN_IF_ERROR(PutFrames());
   RenditionParts parts;
   parts.id = rendition_;
@@ -196,6 +213,12 @@ Result<SessionVersion> Importer::Commit(ByteView content) {
       commit.tail != tail_ || !commit.parent.IsZero()) {
     return DataLossError("import: the commit is not of these " +
                          std::to_string(segments_.size()) + " segments");
+  }
+  const bool whole = commit.token_count == tokens_;
+  if (commit.end == CommitEnd::kCut ? commit.token_count >= tokens_ : !whole) {
+    return DataLossError("import: the commit has " +
+                         std::to_string(commit.token_count) +
+                         " tokens, its segments " + std::to_string(tokens_));
   }
   REPRISE_ASSIGN_OR_RETURN(
       const CommitAnswer answer,

@@ -32,6 +32,8 @@ class Importer {
   Status TakeProfile(ByteView content);
   Status TakeSegment(ByteView content);
   Status TakeFrame(Bytes content);
+  // The frames of a segment hold all planes of the model once.
+  Status CheckFrames() const;
   // Stores and publishes the segment whose frames are all here.
   Status StoreSegment();
   Status PutFrames();
