@@ -1,5 +1,9 @@
 #include "store/crc32c.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include <array>
 
 namespace reprise {
@@ -30,12 +34,33 @@ constexpr Tables MakeTables() {
 
 constexpr Tables kTable = MakeTables();
 
+#if defined(__x86_64__)
+// One chain of 8 bytes every 3 cycles: several times what memory gives.
+__attribute__((target("sse4.2"))) uint32_t ExtendBySse42(uint32_t crc,
+                                                         ByteView bytes) {
+  uint64_t wide = static_cast<uint32_t>(~crc);
+  const uint8_t* p = bytes.data();
+  size_t left = bytes.size();
+  for (; left >= 8; left -= 8, p += 8) {
+    wide = _mm_crc32_u64(wide, LoadLe<uint64_t>(p));
+  }
+  auto narrow = static_cast<uint32_t>(wide);
+  for (; left > 0; --left, ++p) narrow = _mm_crc32_u8(narrow, *p);
+  return ~narrow;
+}
+
+bool HasSse42() {
+  static const bool has = __builtin_cpu_supports("sse4.2") != 0;
+  return has;
+}
+#endif
+
 }  // namespace
 
 // Eight bytes a step, each through the table of the zeros that follow it
 // ("slicing by 8", Kounavis and Berry 2005).
-uint32_t Crc32c(ByteView bytes) {
-  uint32_t crc = ~0u;
+uint32_t ExtendCrc32cPortable(uint32_t crc, ByteView bytes) {
+  crc = ~crc;
   const uint8_t* p = bytes.data();
   size_t left = bytes.size();
   for (; left >= 8; left -= 8, p += 8) {
@@ -48,5 +73,14 @@ uint32_t Crc32c(ByteView bytes) {
   }
   return ~crc;
 }
+
+uint32_t ExtendCrc32c(uint32_t crc, ByteView bytes) {
+#if defined(__x86_64__)
+  if (HasSse42()) return ExtendBySse42(crc, bytes);
+#endif
+  return ExtendCrc32cPortable(crc, bytes);
+}
+
+uint32_t Crc32c(ByteView bytes) { return ExtendCrc32c(0, bytes); }
 
 }  // namespace reprise
