@@ -136,11 +136,13 @@ class FakeClient : public Client {
     return No();
   }
   Result<SessionDetails> Describe(std::string_view) override { return No(); }
-  Status Export(std::string_view, const std::function<Status(ByteView)>&) {
+  Status Export(std::string_view,
+                const std::function<Status(ByteView)>&) override {
     return No();
   }
   Result<SessionVersion> Import(
-      std::string_view, const std::function<Result<size_t>(MutableByteView)>&) {
+      std::string_view,
+      const std::function<Result<size_t>(MutableByteView)>&) override {
     return No();
   }
   Result<std::string> Stats() override { return No(); }
