@@ -24,6 +24,7 @@ struct RocksOptions {
   // Go on although records in the middle of the log are damaged: what comes
   // after the damage is lost (`reprise fsck --accept-loss`).
   bool accept_log_loss = false;
+  // Half of it for blocks, half for the rendition records used last.
   uint64_t block_cache_bytes = 256ull << 20;
   uint64_t memtable_bytes = 256ull << 20;  // all column families together
   uint64_t max_log_bytes = 1ull << 30;

@@ -10,6 +10,8 @@ namespace reprise {
 namespace {
 
 constexpr size_t kVersionBytes = 8;
+// The records that are looked up by the thousand.
+constexpr HeadSpace kCachedSpace = HeadSpace::kRendition;
 
 // Splits a stored value into the version and the record's own bytes, which
 // stay where they are.
@@ -80,14 +82,38 @@ Result<HeadRecord> RocksHeads::GetHead(HeadSpace space, std::string_view key) {
 Status RocksHeads::GetHeads(HeadSpace space,
                             std::span<const std::string_view> keys,
                             std::vector<HeadRecord>* out) {
-  std::vector<rocksdb::Slice> slices;
-  slices.reserve(keys.size());
+  out->assign(keys.size(), HeadRecord());
   for (const std::string_view key : keys) {
     REPRISE_RETURN_IF_ERROR(CheckKey(key));
-    slices.push_back(ToSlice(key));
   }
-  out->assign(keys.size(), HeadRecord());
+  if (space != kCachedSpace) return ReadHeads(space, keys, out);
+  RecordCache& cache = store_->record_cache();
+  std::vector<std::string_view> absent;
+  std::vector<size_t> places;
+  std::vector<RecordCache::Stamp> stamps;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (cache.Find(keys[i], &(*out)[i])) continue;
+    absent.push_back(keys[i]);
+    places.push_back(i);
+    stamps.push_back(cache.StampOf(keys[i]));
+  }
+  std::vector<HeadRecord> read(absent.size());
+  REPRISE_RETURN_IF_ERROR(ReadHeads(space, absent, &read));
+  for (size_t i = 0; i < absent.size(); ++i) {
+    if (read[i].version == 0) continue;
+    cache.Put(absent[i], stamps[i], read[i]);
+    (*out)[places[i]] = std::move(read[i]);
+  }
+  return Status::Ok();
+}
+
+Status RocksHeads::ReadHeads(HeadSpace space,
+                             std::span<const std::string_view> keys,
+                             std::vector<HeadRecord>* out) {
   if (keys.empty()) return Status::Ok();
+  std::vector<rocksdb::Slice> slices;
+  slices.reserve(keys.size());
+  for (const std::string_view key : keys) slices.push_back(ToSlice(key));
   // The records share one owner: they are read, and dropped, together.
   const auto values =
       std::make_shared<std::vector<rocksdb::PinnableSlice>>(keys.size());
@@ -181,6 +207,7 @@ void RocksHeads::CompareAndSwapMany(std::span<const Swap> swaps,
       if (checks[i].ok()) PutRecord(&batch, *store_, swaps[i], version++);
     }
     whole = store_->Write(&batch, durability);
+    for (const Swap& swap : swaps) DropCached(swap.space, swap.key);
   }
   for (size_t i = 0; i < swaps.size(); ++i) {
     if (!checks[i].ok()) {
@@ -204,7 +231,14 @@ Status RocksHeads::RemoveHead(HeadSpace space, std::string_view key,
   if (found != 0) {
     batch.Delete(store_->family(space), ToSlice(key)).PermitUncheckedError();
   }
-  return store_->Write(&batch, durability);
+  const Status status = store_->Write(&batch, durability);
+  DropCached(space, key);
+  return status;
+}
+
+void RocksHeads::DropCached(HeadSpace space, std::string_view key) {
+  // Also after a failed write, whose outcome is not known.
+  if (space == kCachedSpace) store_->record_cache().Drop(key);
 }
 
 Status RocksHeads::ListHeads(HeadSpace space, std::string_view prefix,

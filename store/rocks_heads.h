@@ -33,6 +33,11 @@ class RocksHeads final : public HeadStore {
  private:
   // 0 when absent. REQUIRES: the caller holds the record's slot.
   Result<HeadVersion> CurrentVersion(HeadSpace space, std::string_view key);
+  // GetHeads without the cache. REQUIRES: out->size() == keys.size(); records
+  // that are absent are left alone.
+  Status ReadHeads(HeadSpace space, std::span<const std::string_view> keys,
+                   std::vector<HeadRecord>* out);
+  void DropCached(HeadSpace space, std::string_view key);
   // The failure of those that can't be swapped; OK for the others.
   // REQUIRES: the caller holds the slots of all.
   std::vector<Status> CheckVersions(std::span<const Swap> swaps);

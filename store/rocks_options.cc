@@ -70,9 +70,13 @@ rocksdb::ColumnFamilyOptions ObjectOptions(const RocksMemory& memory) {
 
 }  // namespace
 
+uint64_t RecordCacheBytes(const RocksOptions& options) {
+  return options.block_cache_bytes / 2;
+}
+
 RocksMemory MakeRocksMemory(const RocksOptions& options) {
   rocksdb::LRUCacheOptions cache;
-  cache.capacity = options.block_cache_bytes;
+  cache.capacity = options.block_cache_bytes - RecordCacheBytes(options);
   RocksMemory memory;
   memory.cache = rocksdb::NewLRUCache(cache);
   memory.memtables =

@@ -20,6 +20,8 @@ struct RocksMemory {
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::WriteBufferManager> memtables;
 };
+// The share of the cache that RecordCache has.
+uint64_t RecordCacheBytes(const RocksOptions& options);
 RocksMemory MakeRocksMemory(const RocksOptions& options);
 
 rocksdb::DBOptions MakeDbOptions(const RocksOptions& options,

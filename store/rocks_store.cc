@@ -58,7 +58,8 @@ void RocksHealth::Fail(const rocksdb::Status& cause, std::string_view during) {
 RocksStore::RocksStore(const RocksOptions& options)
     : options_(options),
       env_(options.env != nullptr ? options.env : rocksdb::Env::Default()),
-      memory_(MakeRocksMemory(options)) {}
+      memory_(MakeRocksMemory(options)),
+      record_cache_(RecordCacheBytes(options)) {}
 
 Result<std::shared_ptr<RocksStore>> RocksStore::Open(
     const RocksOptions& options) {
@@ -268,7 +269,7 @@ Status RocksStore::ReserveVersions(HeadVersion until) {
 
 Status RocksStore::Health() const { return health_->Get(); }
 
-Engine::Stats RocksStore::GetStats() const {
+Engine::Stats RocksStore::GetStats() {
   using Properties = rocksdb::DB::Properties;
   Engine::Stats stats;
   uint64_t blob_garbage_bytes = 0;
@@ -286,8 +287,8 @@ Engine::Stats RocksStore::GetStats() const {
     add(family, Properties::kSizeAllMemTables, &stats.memory_bytes);
   }
   stats.live_bytes -= std::min(stats.live_bytes, blob_garbage_bytes);
-  stats.memory_bytes += memory_.cache->GetUsage();
-  stats.cache_capacity_bytes = memory_.cache->GetCapacity();
+  stats.memory_bytes += memory_.cache->GetUsage() + record_cache_.size_bytes();
+  stats.cache_capacity_bytes = options_.block_cache_bytes;
   std::vector<rocksdb::Env::FileAttributes> files;
   if (env_->GetChildrenFileAttributes(options_.directory, &files).ok()) {
     for (const auto& file : files) stats.disk_bytes += file.size_bytes;

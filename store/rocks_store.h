@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "store/key_gate.h"
+#include "store/record_cache.h"
 #include "store/rocks_engine.h"
 #include "store/rocks_options.h"
 
@@ -53,6 +54,7 @@ class RocksStore {
   // Who changes an object, or a head, holds its slot here.
   KeyGate& object_gate() { return object_gate_; }
   KeyGate& head_gate() { return head_gate_; }
+  RecordCache& record_cache() { return record_cache_; }
 
   // kFailedPrecondition when open for reading only; kUnavailable or
   // kResourceExhausted once a write failed, or when `new_bytes` would eat
@@ -68,7 +70,7 @@ class RocksStore {
   Result<HeadVersion> TakeVersions(uint64_t count);
 
   Status Health() const;
-  Engine::Stats GetStats() const;
+  Engine::Stats GetStats();
 
  private:
   explicit RocksStore(const RocksOptions& options);
@@ -95,6 +97,7 @@ class RocksStore {
 
   KeyGate object_gate_;
   KeyGate head_gate_;
+  RecordCache record_cache_;
 
   std::mutex version_mutex_;
   HeadVersion next_version_ = 1;
