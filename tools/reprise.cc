@@ -23,7 +23,7 @@ Results go to stdout, as JSON with --json; errors go to stderr. The exit
 status is 0 when all went well, 1 when it did not, 2 for a wrong command.)";
 
 // What the user can do about an error, by its code.
-const char* Hint(StatusCode code) {
+const char* Hint(StatusCode code, bool connected) {
   switch (code) {
     case StatusCode::kUnavailable:
       return "is reprised running, and is --server right?";
@@ -31,7 +31,7 @@ const char* Hint(StatusCode code) {
       return "a longer --timeout-ms may help; `reprise status` says if the "
              "daemon is well";
     case StatusCode::kNotFound:
-      return "`reprise ls` lists the sessions";
+      return connected ? "`reprise ls` lists the sessions" : nullptr;
     case StatusCode::kDataLoss:
       return "`reprise fsck` says what else is damaged";
     default:
@@ -39,10 +39,10 @@ const char* Hint(StatusCode code) {
   }
 }
 
-int Report(const Status& status) {
+int Report(const Status& status, const CommandContext& context) {
   if (status.ok()) return 0;
   std::fprintf(stderr, "reprise: %s\n", status.ToString().c_str());
-  if (const char* hint = Hint(status.code())) {
+  if (const char* hint = Hint(status.code(), context.connected())) {
     std::fprintf(stderr, "         %s\n", hint);
   }
   return 1;
@@ -77,5 +77,5 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return reprise::Report(context.run());
+  return reprise::Report(context.run(), context);
 }

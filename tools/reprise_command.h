@@ -29,6 +29,7 @@ struct CommandContext {
 
   // Connects, the first time.
   Result<Client*> Connect();
+  bool connected() const { return client_ != nullptr; }
 
   // Prints `json` with --json, and `text` without.
   void Show(const nlohmann::json& json_form, const std::string& text) const;

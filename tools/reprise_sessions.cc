@@ -52,6 +52,14 @@ std::string VersionText(const std::string& session,
          ", version " + std::to_string(version.version) + "\n";
 }
 
+std::string FigureText(const std::string& path, const json& value) {
+  if (value.is_string()) return Printable(value.get<std::string>());
+  if (path.ends_with("bytes") && value.is_number_unsigned()) {
+    return FormatBytes(value.get<uint64_t>());
+  }
+  return value.dump();
+}
+
 Status RunStatus(CommandContext* context) {
   REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
   REPRISE_ASSIGN_OR_RETURN(const std::string text, client->Stats());
@@ -62,9 +70,8 @@ Status RunStatus(CommandContext* context) {
   Table table({"figure", ">value"});
   const json flat = stats.flatten();
   for (const auto& [path, value] : flat.items()) {
-    const bool bytes = path.ends_with("bytes") && value.is_number_unsigned();
-    table.Add({path.substr(1),
-               bytes ? FormatBytes(value.get<uint64_t>()) : value.dump()});
+    // What an empty object or list becomes; it has no figures.
+    if (!value.is_null()) table.Add({path.substr(1), FigureText(path, value)});
   }
   context->Show(stats, table.ToString());
   return Status();
@@ -163,7 +170,9 @@ Status RunShow(CommandContext* context, const std::string& session) {
 // Token ids as text, separated by anything that is no digit or sign.
 Result<std::vector<TokenId>> ReadTokens(const std::string& path) {
   std::ifstream file(path);
-  if (!file) return NotFoundError("match: cannot read the file of token ids");
+  if (!file) {
+    return InvalidArgumentError("match: cannot read the file of token ids");
+  }
   std::string text{std::istreambuf_iterator<char>(file), {}};
   for (char& c : text) {
     if ((c < '0' || c > '9') && c != '-') c = ' ';
@@ -239,9 +248,6 @@ struct RewindOptions {
 };
 
 Status RunRewind(CommandContext* context, const RewindOptions& options) {
-  if (options.commit.empty() && options.tokens == 0) {
-    return InvalidArgumentError("rewind: give --commit or --tokens");
-  }
   REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
   SessionVersion version;
   if (options.commit.empty()) {
@@ -297,7 +303,8 @@ void AddReading(CLI::App* app, CommandContext* context) {
   match->add_option("model", arguments->model, "ModelId, 64 digits")
       ->required();
   match->add_option("tokens", arguments->path, "file of token ids, as text")
-      ->required();
+      ->required()
+      ->check(CLI::ExistingFile);
   match->add_option("--lowest", arguments->lowest, "lowest tier that counts")
       ->capture_default_str();
   match->callback([context, arguments] {
@@ -327,11 +334,11 @@ void AddChanging(CLI::App* app, CommandContext* context) {
   auto options = std::make_shared<RewindOptions>();
   auto* rewind = app->add_subcommand("rewind", "go back; nothing is copied");
   rewind->add_option("session", options->session)->required();
-  auto* commit =
-      rewind->add_option("--commit", options->commit, "to this commit");
-  auto* tokens =
-      rewind->add_option("--tokens", options->tokens, "to so many tokens");
-  commit->excludes(tokens);
+  auto* where = rewind->add_option_group("where", "one of them");
+  where->add_option("--commit", options->commit,
+                    "to this commit (its first digits do)");
+  where->add_option("--tokens", options->tokens, "to so many tokens");
+  where->require_option(1);
   rewind->callback([context, options] {
     context->run = [=] { return RunRewind(context, *options); };
   });

@@ -131,7 +131,7 @@ Status RunCollectCommand(CommandContext* context) {
 
 Status RunDumpFrame(CommandContext* context, const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return NotFoundError("dump-frame: cannot read the file");
+  if (!file) return InvalidArgumentError("dump-frame: cannot read the file");
   const Bytes bytes{std::istreambuf_iterator<char>(file), {}};
   FrameView frame;
   REPRISE_RETURN_IF_ERROR(ParseFrame(bytes, &frame));
@@ -171,8 +171,8 @@ Status RunDumpFrame(CommandContext* context, const std::string& path) {
 
 void AddStoreCommands(CLI::App* app, CommandContext* context) {
   auto session = std::make_shared<std::string>();
-  auto* verify = app->add_subcommand(
-      "verify", "fetch and decode all of a session, and keep nothing");
+  auto* verify =
+      app->add_subcommand("verify", "fetch and decode all of a session");
   verify->add_option("session", *session)->required();
   verify->callback([context, session] {
     context->run = [=] { return RunVerify(context, *session); };
@@ -182,26 +182,24 @@ void AddStoreCommands(CLI::App* app, CommandContext* context) {
   auto* fsck = app->add_subcommand(
       "fsck", "check every record, reference and frame of a store");
   auto* dir = fsck->add_option("--dir", arguments->dir,
-                               "a store whose daemon is stopped; without it "
-                               "the daemon checks its own");
+                               "a store whose daemon is stopped");
   fsck->add_flag("--quick", arguments->quick, "records only, no frames");
   fsck->add_flag("--accept-loss", arguments->accept_loss,
-                 "open although the log is damaged in its middle; what comes "
-                 "after the damage is lost")
+                 "open a damaged log; what follows is lost")
       ->needs(dir);
   fsck->callback([context, arguments] {
     context->run = [=] { return RunFsckCommand(context, *arguments); };
   });
 
   auto* gc = app->add_subcommand(
-      "gc", "collect what no session reaches (waits for commits under way)");
+      "gc", "collect what no session reaches (takes minutes)");
   gc->callback([context] {
     context->run = [context] { return RunCollectCommand(context); };
   });
 
   auto path = std::make_shared<std::string>();
   auto* dump = app->add_subcommand("dump-frame", "what is in a frame's file");
-  dump->add_option("file", *path)->required();
+  dump->add_option("file", *path)->required()->check(CLI::ExistingFile);
   dump->callback([context, path] {
     context->run = [=] { return RunDumpFrame(context, *path); };
   });

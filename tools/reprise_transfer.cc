@@ -50,7 +50,7 @@ Status RunExport(CommandContext* context, const std::string& session,
 Status RunImport(CommandContext* context, const std::string& path,
                  const std::string& session) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return NotFoundError("import: cannot read the file");
+  if (!file) return InvalidArgumentError("import: cannot read the file");
   REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
   std::error_code error;
   const uint64_t total = std::filesystem::file_size(path, error);

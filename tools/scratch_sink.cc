@@ -1,5 +1,6 @@
 #include "tools/scratch_sink.h"
 
+#include <algorithm>
 #include <string>
 
 namespace reprise {
@@ -14,6 +15,8 @@ Result<KvSink> ScratchSink::Make(const ModelSpec& spec, uint64_t first_token,
         std::to_string(spec.token_bytes()) + " bytes, at most " +
         std::to_string(max_bytes) + " bytes are taken");
   }
+  // A state without tokens has a place too: a sink's base is never null.
+  bytes_.reserve(std::max<uint64_t>(total, 1));
   bytes_.resize(total);
   KvSink sink;
   sink.first_token = first_token;

@@ -207,6 +207,20 @@ TEST_F(ExportTest, KeepsACutInsideASegment) {
   }
 }
 
+TEST_F(ExportTest, KeepsASessionWithoutTokens) {
+  TestWorker worker(home_.Connect());
+  ASSERT_OK(worker.Save("s", ToyTokens(2, 70)));
+  ASSERT_OK(worker.client->RewindToToken("s", 0, pending_));
+  const auto file = ExportOf(worker.client.get(), "s");
+  ASSERT_OK(file);
+  TestWorker other(away_.Connect());
+  ASSERT_OK(ImportOf(other.client.get(), "copy", *file));
+  const auto restored = other.Restore("copy");
+  ASSERT_OK(restored);
+  EXPECT_TRUE(restored->info.tokens.empty());
+  EXPECT_EQ(restored->info.pending, pending_);
+}
+
 TEST_F(ExportTest, RefusesANameThatIsTaken) {
   const Bytes file = SavedFile(TinyModel());
   TestWorker worker(home_.Connect());

@@ -1,12 +1,19 @@
 #include "tests/client/test_daemon.h"
 
+#include <cstdio>
 #include <utility>
 
+#include "api/admin_json.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "store/memory_engine.h"
 
 namespace reprise {
+namespace {
+
+constexpr int64_t kCollectWaitMs = 50;
+
+}  // namespace
 
 TestDaemon::TestDaemon(std::unique_ptr<Engine> engine)
     : engine_(engine != nullptr ? std::move(engine)
@@ -24,6 +31,19 @@ void TestDaemon::Start() {
   context_->catalogue = catalogue_.get();
   context_->clock = &SystemClock();
   context_->metrics = &metrics_;
+  JobsOptions jobs;
+  jobs.collect_interval_ms = 0;
+  jobs.collector.wait_ms = kCollectWaitMs;
+  jobs_ = std::make_unique<Jobs>(catalogue_.get(), &SystemClock(), jobs);
+  context_->jobs = jobs_.get();
+  context_->stats_json = [this] {
+    StatsInput input;
+    input.metrics = &metrics_;
+    input.engine = engine_->name();
+    input.engine_stats = engine_->GetStats();
+    input.health = engine_->Health();
+    return StatsJson(input);
+  };
   ServerOptions options;
   options.listen = {endpoint_};
   options.io_threads = 1;
@@ -34,7 +54,10 @@ void TestDaemon::Start() {
   endpoint_ = server_->endpoints()[0];
 }
 
-void TestDaemon::Stop() { server_ = nullptr; }
+void TestDaemon::Stop() {
+  server_ = nullptr;
+  jobs_ = nullptr;
+}
 
 std::unique_ptr<Client> TestDaemon::Connect(ClientOptions options) {
   options.endpoint = endpoint_;

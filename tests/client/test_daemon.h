@@ -1,4 +1,5 @@
-// A daemon inside the test's process, over a store in memory.
+// A daemon inside the test's process, over a store in memory. It collects only
+// on request, and does not wait long for commits under way.
 #ifndef REPRISE_TESTS_CLIENT_TEST_DAEMON_H_
 #define REPRISE_TESTS_CLIENT_TEST_DAEMON_H_
 
@@ -6,6 +7,7 @@
 #include <string>
 
 #include "api/handler.h"
+#include "api/jobs.h"
 #include "api/metrics.h"
 #include "api/server.h"
 #include "client/client.h"
@@ -36,6 +38,7 @@ class TestDaemon {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Catalogue> catalogue_;
   ServerMetrics metrics_;
+  std::unique_ptr<Jobs> jobs_;
   std::unique_ptr<HandlerContext> context_;
   std::unique_ptr<Server> server_;
   std::string endpoint_ = "127.0.0.1:0";

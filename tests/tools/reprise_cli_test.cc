@@ -1,0 +1,478 @@
+// The program `reprise` as a person or a script runs it: what it prints, what
+// it exits with, and what has changed in the store afterwards.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/export_format.h"
+#include "store/engine.h"
+#include "store/rocks_engine.h"
+#include "tests/client/test_daemon.h"
+#include "tests/client/test_worker.h"
+#include "tests/support/model_specs.h"
+#include "tests/support/toy_state.h"
+
+namespace reprise {
+namespace {
+
+using nlohmann::json;
+using testing::AssertionFailure;
+using testing::AssertionResult;
+using testing::AssertionSuccess;
+
+const char* const kCommands[] = {
+    "status", "ls",     "show", "match", "fork",   "rewind",    "rm",
+    "export", "import", "fsck", "gc",    "verify", "dump-frame"};
+
+std::string TextOf(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+size_t LongestLine(const std::string& text) {
+  size_t longest = 0, begin = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\n') continue;
+    longest = std::max(longest, i - begin);
+    begin = i + 1;
+  }
+  return longest;
+}
+
+AssertionResult Holds(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return AssertionSuccess();
+  return AssertionFailure() << "no '" << part << "' in: " << text;
+}
+
+class RepriseCliTest : public testing::Test {
+ protected:
+  struct Outcome {
+    int exit_code = -1;
+    std::string out;
+    std::string err;
+  };
+
+  RepriseCliTest() {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  ~RepriseCliTest() override { std::filesystem::remove_all(folder_); }
+
+  // The words of a shell, without a server.
+  Outcome RunBare(const std::string& words) {
+    const std::string out = Path("stdout"), err = Path("stderr");
+    const int status = std::system(
+        ("tools/reprise " + words + " >" + out + " 2>" + err).c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, TextOf(out),
+            TextOf(err)};
+  }
+  Outcome Run(const std::string& words) {
+    return RunBare("--server " + daemon_.endpoint() + " " + words);
+  }
+  // What it prints with --json, when all is well.
+  json RunJson(const std::string& words) {
+    const Outcome outcome = Run(words + " --json");
+    EXPECT_EQ(outcome.exit_code, 0) << words << ": " << outcome.err;
+    json parsed = json::parse(outcome.out, nullptr, false);
+    EXPECT_FALSE(parsed.is_discarded()) << words << ": " << outcome.out;
+    return parsed;
+  }
+  // Nothing on stdout, and on stderr what went wrong.
+  void ExpectFailure(const std::string& words, const std::string& error) {
+    const Outcome outcome = Run(words);
+    EXPECT_EQ(outcome.exit_code, 1) << words;
+    EXPECT_EQ(outcome.out, "") << words;
+    EXPECT_TRUE(outcome.err.starts_with("reprise: ")) << outcome.err;
+    EXPECT_TRUE(Holds(outcome.err, error)) << words;
+  }
+
+  // chat-1 has two commits, of 150 and of 200 tokens.
+  void SaveSessions() {
+    TestWorker worker(daemon_.Connect());
+    const std::vector<TokenId> first(tokens_.begin(), tokens_.begin() + 150);
+    ASSERT_OK(worker.Save("chat-1", first, {.labels = {{"user", "ann"}}}));
+    ASSERT_OK(worker.Save("chat-1", tokens_));
+    ASSERT_OK(worker.Save("chat-2", ToyTokens(2, 64)));
+    ASSERT_OK(worker.Save("other", ToyTokens(3, 70)));
+  }
+  std::vector<std::string> Names(const std::string& prefix = "") {
+    std::vector<std::string> names;
+    for (const json& session : RunJson("ls " + prefix)) {
+      names.push_back(session["name"]);
+    }
+    return names;
+  }
+  uint64_t TokensOf(const std::string& session) {
+    return RunJson("show " + session)["tokens"];
+  }
+  void LoseWholeFrames() {
+    std::vector<ObjectStore::Listed> listed;
+    Engine* engine = daemon_.engine();
+    ASSERT_TRUE(
+        engine->List(ObjectSpace::kFrameExact, "", "", 1000, &listed).ok());
+    ASSERT_FALSE(listed.empty());
+    for (const auto& object : listed) {
+      const ObjectRef ref{ObjectSpace::kFrameExact, object.key};
+      ASSERT_OK(engine->RemoveIfUntouched({&ref, 1}, UINT64_MAX));
+    }
+  }
+
+  std::string Path(const std::string& name) const {
+    return folder_ + "/" + name;
+  }
+  std::string FileWith(const std::string& name, const std::string& text) {
+    std::ofstream(Path(name), std::ios::binary) << text;
+    return Path(name);
+  }
+
+  const std::string folder_ = testing::TempDir() + "/reprise_cli";
+  const std::vector<TokenId> tokens_ = ToyTokens(1, 200);
+  TestDaemon daemon_;
+};
+
+// --- Words and exit codes. ---
+
+TEST_F(RepriseCliTest, HelpNamesEveryCommand) {
+  const Outcome help = RunBare("--help");
+  EXPECT_EQ(help.exit_code, 0);
+  for (const std::string command : kCommands) {
+    EXPECT_TRUE(Holds(help.out, "\n  " + command)) << command;
+    const Outcome of_command = RunBare(command + " --help");
+    EXPECT_EQ(of_command.exit_code, 0) << command;
+    EXPECT_TRUE(Holds(of_command.out, command));
+    EXPECT_LE(LongestLine(of_command.out), 80u) << command;
+  }
+  EXPECT_LE(LongestLine(help.out), 80u);
+}
+
+TEST_F(RepriseCliTest, WrongCommandsExitWith2) {
+  for (const char* words :
+       {"", "frobnicate", "ls a b", "show", "fork a", "rewind a",
+        "rewind a --tokens 3 --commit abcd", "rewind a --tokens many",
+        "--timeout-ms soon ls", "ls --unknown", "match 00 /nothing/here",
+        "dump-frame /nothing/here", "import /nothing/here a",
+        "fsck --accept-loss"}) {
+    const Outcome outcome = Run(words);
+    EXPECT_EQ(outcome.exit_code, 2) << words << ": " << outcome.err;
+    EXPECT_EQ(outcome.out, "") << words;
+    EXPECT_NE(outcome.err, "") << words;
+  }
+}
+
+TEST_F(RepriseCliTest, UnknownSessionsExitWith1AndAHint) {
+  const std::string file = Path("none.rpx");
+  for (const std::string words :
+       {"show none", "fork none x", "rewind none --tokens 3",
+        "rewind none --commit abcd", "rm none", "verify none"}) {
+    ExpectFailure(words, "`reprise ls` lists the sessions");
+    ExpectFailure(words + " --json", "`reprise ls` lists the sessions");
+  }
+  ExpectFailure("export none " + file, "`reprise ls` lists the sessions");
+  EXPECT_FALSE(std::filesystem::exists(file));
+  EXPECT_FALSE(std::filesystem::exists(file + ".part"));
+}
+
+TEST_F(RepriseCliTest, ADaemonThatIsAwayExitsWith1) {
+  const std::string endpoint = daemon_.endpoint();
+  daemon_.Stop();
+  const auto began = std::chrono::steady_clock::now();
+  for (const char* words : {"status", "ls", "gc", "fsck"}) {
+    ExpectFailure("--timeout-ms 300 " + std::string(words),
+                  "is reprised running");
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(8));
+}
+
+TEST_F(RepriseCliTest, ADaemonThatIsSilentExitsWith1InTime) {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(bind(listener, generic, bytes), 0);
+  ASSERT_EQ(listen(listener, 8), 0);
+  ASSERT_EQ(getsockname(listener, generic, &bytes), 0);
+  const auto began = std::chrono::steady_clock::now();
+  const Outcome outcome = RunBare("--timeout-ms 300 ls --server 127.0.0.1:" +
+                                  std::to_string(ntohs(address.sin_port)));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_TRUE(Holds(outcome.err, "--timeout-ms"));
+  close(listener);
+}
+
+TEST_F(RepriseCliTest, TakesTheServerFromTheEnvironment) {
+  ASSERT_EQ(setenv("REPRISE_SERVER", daemon_.endpoint().c_str(), 1), 0);
+  const Outcome outcome = RunBare("ls");
+  unsetenv("REPRISE_SERVER");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "no sessions\n");
+}
+
+// --- Reading. ---
+
+TEST_F(RepriseCliTest, StatusShowsFiguresOnly) {
+  for (const bool busy : {false, true}) {
+    if (busy) SaveSessions();
+    const Outcome table = Run("status");
+    EXPECT_EQ(table.exit_code, 0) << table.err;
+    EXPECT_TRUE(Holds(table.out, "engine"));
+    EXPECT_FALSE(Holds(table.out, "null"));
+    EXPECT_FALSE(Holds(table.out, "\""));
+    const json stats = RunJson("status");
+    EXPECT_TRUE(stats.is_object());
+    EXPECT_TRUE(Holds(stats.dump(), daemon_.engine()->name().data()));
+  }
+}
+
+TEST_F(RepriseCliTest, ListsSessionsByPrefix) {
+  EXPECT_EQ(Run("ls").out, "no sessions\n");
+  EXPECT_EQ(RunJson("ls"), json::array());
+  SaveSessions();
+  using StringList = std::vector<std::string>;
+  EXPECT_EQ(Names(), (StringList{"chat-1", "chat-2", "other"}));
+  EXPECT_EQ(Names("chat-"), (StringList{"chat-1", "chat-2"}));
+  EXPECT_EQ(Names("nobody"), StringList());
+  const json first = RunJson("ls chat-1")[0];
+  EXPECT_EQ(first["tokens"], 200);
+  EXPECT_EQ(first["version"], 2);
+  EXPECT_EQ(first["labels"], (json{{"user", "ann"}}));
+  EXPECT_EQ(first["model"], ModelIdOf(TinyModel()).Hex());
+  const Outcome table = Run("ls");
+  EXPECT_EQ(table.exit_code, 0);
+  EXPECT_TRUE(Holds(table.out, "chat-1 "));
+  EXPECT_EQ(std::count(table.out.begin(), table.out.end(), '\n'), 4);
+}
+
+TEST_F(RepriseCliTest, PrintsNamesOfAnyBytes) {
+  TestWorker worker(daemon_.Connect());
+  ASSERT_OK(worker.Save("odd\n\xff\x1b[1m", ToyTokens(1, 3)));
+  EXPECT_EQ(RunJson("ls").size(), 1u);
+  const Outcome table = Run("ls");
+  EXPECT_EQ(table.exit_code, 0);
+  EXPECT_FALSE(Holds(table.out, "\x1b"));
+  EXPECT_EQ(std::count(table.out.begin(), table.out.end(), '\n'), 2);
+}
+
+TEST_F(RepriseCliTest, ShowsHistoryTiersAndBytes) {
+  SaveSessions();
+  const json shown = RunJson("show chat-1");
+  EXPECT_EQ(shown["name"], "chat-1");
+  ASSERT_EQ(shown["history"].size(), 2u);
+  EXPECT_EQ(shown["history"][0]["commit"], shown["head"]);
+  EXPECT_EQ(shown["history"][0]["parent"], shown["history"][1]["commit"]);
+  EXPECT_EQ(shown["history"][1]["tokens"], 150);
+  EXPECT_EQ(shown["segments_by_tier"], (json{{"exact", 4}}));
+  EXPECT_EQ(shown["raw_bytes"], 200 * TinyModel().token_bytes());
+  EXPECT_GT(shown["frame_bytes"], 0);
+  EXPECT_GT(shown["record_bytes"], 200 * sizeof(TokenId));
+  const Outcome text = Run("show chat-1");
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_TRUE(Holds(text.out, "chat-1: 200 tokens"));
+  EXPECT_TRUE(Holds(text.out, "state ratio"));
+}
+
+TEST_F(RepriseCliTest, MatchesAPromptFromAFile) {
+  SaveSessions();
+  std::string text = "[";
+  for (size_t i = 0; i < 140; ++i) text += std::to_string(tokens_[i]) + ", ";
+  const std::string path = FileWith("prompt", text + "99]\n");
+  const std::string model = ModelIdOf(TinyModel()).Hex();
+  const json match = RunJson("match " + model + " " + path);
+  EXPECT_EQ(match["asked"], 141);
+  EXPECT_EQ(match["tokens"], 128);
+  ASSERT_EQ(match["ranges"].size(), 1u);
+  EXPECT_EQ(match["ranges"][0]["tier"], "exact");
+  EXPECT_TRUE(Holds(Run("match " + model + " " + path).out,
+                    "128 of 141 tokens are stored"));
+
+  ExpectFailure("match " + model + " " + FileWith("bad", "1 2-3"),
+                "no token id at byte 2");
+  ExpectFailure("match " + model + " " + FileWith("bad", "99999999999"),
+                "no token id at byte 0");
+  ExpectFailure("match 12 " + path, "64 are wanted");
+  ExpectFailure("match " + std::string(64, '0') + " " + path, "reprise: ");
+  ExpectFailure("match " + model + " " + path + " --lowest best", "tier");
+}
+
+TEST_F(RepriseCliTest, VerifiesASession) {
+  SaveSessions();
+  const json verified = RunJson("verify chat-1");
+  EXPECT_EQ(verified["ok"], true);
+  EXPECT_EQ(verified["valid_tokens"], 200);
+  EXPECT_EQ(verified["raw_bytes"], 200 * TinyModel().token_bytes());
+  EXPECT_TRUE(Holds(Run("verify chat-1").out, "200 of 200 tokens"));
+
+  LoseWholeFrames();
+  const Outcome lost = Run("verify chat-1 --json");
+  EXPECT_EQ(lost.exit_code, 1);
+  EXPECT_TRUE(Holds(lost.err, "recompute from token 0 of 200"));
+  EXPECT_TRUE(Holds(lost.err, "`reprise fsck` says what else is damaged"));
+  EXPECT_EQ(json::parse(lost.out, nullptr, false)["ok"], false);
+}
+
+// --- Changing. ---
+
+TEST_F(RepriseCliTest, ForksTheHeadAndAnOlderCommit) {
+  SaveSessions();
+  const json shown = RunJson("show chat-1");
+  EXPECT_EQ(RunJson("fork chat-1 twin")["head"], shown["head"]);
+  EXPECT_EQ(TokensOf("twin"), 200u);
+  const std::string older = shown["history"][1]["commit"];
+  const json fork = RunJson("fork chat-1 past --commit " + older.substr(0, 8));
+  EXPECT_EQ(fork["session"], "past");
+  EXPECT_EQ(fork["head"], older);
+  EXPECT_EQ(TokensOf("past"), 150u);
+  ExpectFailure("fork chat-1 chat-2", "FailedPrecondition");
+  EXPECT_EQ(TokensOf("chat-2"), 64u);
+}
+
+TEST_F(RepriseCliTest, RewindsToTokensAndToACommit) {
+  SaveSessions();
+  const std::string older = RunJson("show chat-1")["history"][1]["commit"];
+  EXPECT_EQ(RunJson("rewind chat-1 --tokens 100")["version"], 3);
+  EXPECT_EQ(TokensOf("chat-1"), 100u);
+  EXPECT_EQ(RunJson("verify chat-1")["valid_tokens"], 100);
+  const Outcome back = Run("rewind chat-1 --commit " + older.substr(0, 6));
+  EXPECT_EQ(back.exit_code, 0) << back.err;
+  EXPECT_TRUE(Holds(back.out, "commit " + older.substr(0, 12)));
+  EXPECT_EQ(TokensOf("chat-1"), 150u);
+
+  ExpectFailure("rewind chat-1 --commit zzzz", "starts with these digits");
+  ExpectFailure("rewind chat-1 --commit abc", "at least 4 are wanted");
+  ExpectFailure("rewind chat-1 --tokens 151", "151");
+  EXPECT_EQ(TokensOf("chat-1"), 150u);
+
+  RunJson("rewind chat-1 --tokens 0");
+  EXPECT_EQ(TokensOf("chat-1"), 0u);
+  EXPECT_EQ(RunJson("verify chat-1")["ok"], true);
+}
+
+TEST_F(RepriseCliTest, RemovesASessionAndCollectsItsBytes) {
+  SaveSessions();
+  EXPECT_EQ(RunJson("rm chat-1"), (json{{"removed", "chat-1"}}));
+  EXPECT_EQ(Names(), (std::vector<std::string>{"chat-2", "other"}));
+  ExpectFailure("rm chat-1", "NotFound");
+  const json collected = RunJson("gc");
+  EXPECT_GT(collected["removed"], 0);
+  EXPECT_GT(collected["removed_bytes"], 0);
+  EXPECT_EQ(RunJson("fsck")["unreferenced"], 0);
+  EXPECT_EQ(RunJson("verify chat-2")["ok"], true);
+  const Outcome again = Run("gc");
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_TRUE(Holds(again.out, "removed"));
+}
+
+// --- Files. ---
+
+TEST_F(RepriseCliTest, ExportsAndImports) {
+  SaveSessions();
+  const std::string file = Path("chat.rpx");
+  const json exported = RunJson("export chat-1 " + file);
+  EXPECT_EQ(exported["bytes"], std::filesystem::file_size(file));
+  EXPECT_FALSE(std::filesystem::exists(file + ".part"));
+  const json imported = RunJson("import " + file + " copy");
+  EXPECT_EQ(imported["session"], "copy");
+  EXPECT_EQ(imported["version"], 1);
+  const json verified = RunJson("verify copy");
+  EXPECT_EQ(verified["ok"], true);
+  EXPECT_EQ(verified["valid_tokens"], 200);
+
+  ExpectFailure("import " + file + " copy", "the session exists");
+  const std::string whole = TextOf(file);
+  ExpectFailure("import " +
+                    FileWith("cut.rpx", whole.substr(0, whole.size() / 2)) +
+                    " cut",
+                "file ends at byte");
+  ExpectFailure("export chat-1 " + Path("no/such/folder.rpx"), "the file");
+  EXPECT_TRUE(Names("cut").empty());
+}
+
+TEST_F(RepriseCliTest, DumpsAFrame) {
+  SaveSessions();
+  const std::string file = Path("chat.rpx");
+  RunJson("export chat-1 " + file);
+  std::ifstream stream(file, std::ios::binary);
+  ExportReader reader([&](MutableByteView out) -> Result<size_t> {
+    stream.read(reinterpret_cast<char*>(out.data()),
+                static_cast<std::streamsize>(out.size()));
+    return static_cast<size_t>(stream.gcount());
+  });
+  ExportRecord record;
+  while (record.kind != ExportKind::kFrame) {
+    ASSERT_TRUE(reader.Next(&record).ok());
+  }
+  std::string frame(AsText(record.content));
+  const json dumped = RunJson("dump-frame " + FileWith("frame", frame));
+  EXPECT_EQ(dumped["model"], ModelIdOf(TinyModel()).Hex());
+  EXPECT_EQ(dumped["token_count"], 64);
+  EXPECT_EQ(dumped["bytes"], frame.size());
+  EXPECT_FALSE(dumped["sections"].empty());
+  EXPECT_TRUE(Holds(Run("dump-frame " + Path("frame")).out, "64"));
+
+  frame[20] = static_cast<char>(frame[20] ^ 1);
+  ExpectFailure("dump-frame " + FileWith("frame", frame), "frame: ");
+  ExpectFailure("dump-frame " + FileWith("frame", ""), "frame: ");
+}
+
+// --- Checks of the whole store. ---
+
+TEST_F(RepriseCliTest, TheDaemonChecksItsOwnStore) {
+  SaveSessions();
+  const json report = RunJson("fsck");
+  EXPECT_EQ(report["sessions"], 3);
+  EXPECT_GT(report["frames"], 0);
+  EXPECT_TRUE(report["findings"].empty());
+  EXPECT_EQ(RunJson("fsck --quick")["sessions"], 3);
+
+  LoseWholeFrames();
+  const Outcome damaged = Run("fsck");
+  EXPECT_EQ(damaged.exit_code, 1);
+  EXPECT_TRUE(Holds(damaged.out, "damage: "));
+  EXPECT_TRUE(Holds(damaged.out, "must be recomputed from token 0"));
+  EXPECT_TRUE(Holds(damaged.err, "findings"));
+}
+
+TEST_F(RepriseCliTest, ChecksAStoreWhoseDaemonIsStopped) {
+  const std::string folder = Path("store");
+  const std::string words = "fsck --dir " + folder + " --json";
+  {
+    auto engine = OpenRocksEngine({.directory = folder});
+    ASSERT_OK(engine);
+    TestDaemon daemon(*std::move(engine));
+    TestWorker worker(daemon.Connect());
+    ASSERT_OK(worker.Save("s", tokens_));
+    const Outcome held = RunBare(words);
+    EXPECT_EQ(held.exit_code, 1);
+    EXPECT_TRUE(Holds(held.err, "FailedPrecondition"));
+  }
+  const Outcome whole = RunBare(words);
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  const json report = json::parse(whole.out, nullptr, false);
+  EXPECT_EQ(report["sessions"], 1);
+  EXPECT_EQ(report["findings"], json::array());
+
+  const Outcome none = RunBare("fsck --dir " + Path("empty"));
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_TRUE(Holds(none.err, "NotFound"));
+  EXPECT_FALSE(Holds(none.err, "reprise ls"));
+  EXPECT_FALSE(std::filesystem::exists(Path("empty")));
+}
+
+}  // namespace
+}  // namespace reprise
