@@ -30,6 +30,13 @@ Status StartUpload(const HandlerCall& call, const wire::PutProfile& put) {
   if (put.total_bytes() == 0 || put.total_bytes() > kMaxProfileBytes) {
     return OverLimit("profile: bytes", put.total_bytes(), kMaxProfileBytes);
   }
+  // Before room is taken for the rest, which would never come.
+  if (call.request.body.size() > put.total_bytes()) {
+    return InvalidArgumentError("profile: the piece ends at " +
+                                std::to_string(call.request.body.size()) +
+                                ", the profile at " +
+                                std::to_string(put.total_bytes()));
+  }
   uint64_t held = call.context.profile_upload_bytes += put.total_bytes();
   ProfileUpload& upload = call.connection.upload;
   upload.total_bytes = put.total_bytes();

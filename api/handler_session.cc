@@ -115,6 +115,13 @@ Result<HandlerReply> HandleDescribe(const HandlerCall& call,
 
 Result<HandlerReply> HandleList(const HandlerCall& call,
                                 const wire::List& list) {
+  // A prefix or cursor that is longer than any name finds nothing.
+  for (const flatbuffers::String* text : {list.prefix(), list.cursor()}) {
+    if (size_t size = TextFromWire(text).size(); size > kMaxSessionNameBytes) {
+      return OverLimit("list: bytes of the prefix or cursor", size,
+                       kMaxSessionNameBytes);
+    }
+  }
   uint32_t most = call.context.limits.list_sessions;
   uint32_t limit = list.limit() == 0 ? most : std::min(list.limit(), most);
   REPRISE_ASSIGN_OR_RETURN(

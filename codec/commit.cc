@@ -53,6 +53,11 @@ Status ValidateCommit(const CommitRecord& record) {
         "commit: " + std::to_string(record.segments.size()) +
         " segments, at most " + std::to_string(kMaxSegments));
   }
+  if (record.token_count > kMaxSessionTokens) {
+    return InvalidArgumentError(
+        "commit: " + std::to_string(record.token_count) + " tokens, at most " +
+        std::to_string(kMaxSessionTokens));
+  }
   if (record.pending.size() > kMaxPendingTokens) {
     return InvalidArgumentError(
         "commit: " + std::to_string(record.pending.size()) +
