@@ -76,7 +76,7 @@ Result<std::vector<BenchRow>> RunResume(const BenchContext& context) {
                            "./dev bench make it where libllama is there");
     }
   }
-  const std::string tokens = std::to_string(context.quick ? 256 : 1024);
+  const std::string tokens = std::to_string(context.quick ? 256 : 2000);
   const std::string prompt = std::string("prompt=") + kText + ":" + tokens;
   const int repetitions = context.quick ? 1 : 5;
   REPRISE_ASSIGN_OR_RETURN(
@@ -107,6 +107,8 @@ Result<std::vector<BenchRow>> RunResume(const BenchContext& context) {
        .unit = "x",
        .reference = "prefill of the same tokens on 1 thread, ms",
        .reference_value = MedianOf(prefills).median,
+       .target = 30,
+       .has_target = true,
        .note = tokens + " tokens of SmolLM2-135M, f16 cache; restore " +
                std::to_string(restore_ms) + " ms"}};
 }
