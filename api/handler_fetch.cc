@@ -256,12 +256,13 @@ Result<FetchRequest> RequestOf(const wire::Fetch& fetch,
 Result<FetchPlan> PlanUnderLease(const HandlerCall& call,
                                  const wire::Fetch& fetch,
                                  const FetchRequest& request) {
+  LeaseBook& book = call.connection.leases;
   if (fetch.lease() != 0) {
     // What Match found stays while this request takes a lease of its own.
     REPRISE_RETURN_IF_ERROR(
         call.catalogue()->RenewLease(fetch.lease(), request.lease_ms));
+    book.Renew(fetch.lease(), call.now_ms() + request.lease_ms);
   }
-  LeaseBook& book = call.connection.leases;
   REPRISE_RETURN_IF_ERROR(book.Reserve(call.now_ms()));
   Result<FetchPlan> plan = call.catalogue()->PlanFetch(call.tenant(), request);
   if (!plan.ok()) {
