@@ -150,7 +150,8 @@ GOOD = {
         {"base/BUILD": "", "codec/BUILD": "", "codec/a_simd-inl.h": ""},
     ],
     text_checks.machine_paths: [
-        {"a.md": "the work/root folder, ~/root/x, $HOME" + SLASH + "work/\n"},
+        {"a.md": "the work/root folder, ~" + SLASH + "root/x, $HOME" + SLASH +
+         "work/\n"},
     ],
     text_checks.registry_hosts: [{"a.md": "https:" + "//example.org\n"}],
     text_checks.unfinished: [{"base/a.cc": "// " + WORD + "(#12): later\n"}],
