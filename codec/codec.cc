@@ -1,12 +1,14 @@
 #include "codec/codec.h"
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
 #include <new>
 
 #include "base/check.h"
 #include "base/limits.h"
 #include "codec/message.h"
+#include "codec/option_list.h"
 
 namespace reprise {
 namespace {
@@ -67,6 +69,11 @@ Status CheckEncodeRequest(const EncodeRequest& request) {
     return Refuse(CatMessage(info.token_count, " tokens, ", min_tokens, " to ",
                              max_tokens, " are wanted"));
   }
+  if ((request.kept & ~FirstTokens(info.token_count)) != 0 &&
+      request.kept != kAllTokens) {
+    return Refuse(
+        CatMessage("tokens to keep reach past the frame's ", info.token_count));
+  }
   for (size_t i = 0; i < request.slices.size(); ++i) {
     const PlaneSlice& slice = request.slices[i];
     if (request.rows[i].data == nullptr) {
@@ -94,6 +101,29 @@ Status CheckDecodeRequest(const FrameView& frame,
         CheckStride(request.slices[i], request.rows[i].token_stride_bytes));
   }
   return Status();
+}
+
+Status CheckNoChoices(const EncodeRequest& request, std::string_view codec) {
+  if (request.options != nullptr) {
+    return InvalidArgumentError(
+        CatMessage(codec, ": has no options, those of ",
+                   CodecIdName(request.options->codec()), " were given"));
+  }
+  const TokenMask all = FirstTokens(request.info.token_count);
+  if ((request.kept & all) == all) return Status();
+  return UnimplementedError(CatMessage(
+      codec, ": can't drop tokens, ", std::popcount(request.kept & all),
+      " are to be kept of ", request.info.token_count));
+}
+
+Tier Codec::tier(const CodecOptions*) const {
+  return is_exact() ? Tier::kExact : Tier::kNear;
+}
+
+Result<std::shared_ptr<const CodecOptions>> Codec::ParseOptions(
+    std::string_view text) const {
+  REPRISE_RETURN_IF_ERROR(OptionList(name(), text).Finish());
+  return std::shared_ptr<const CodecOptions>();
 }
 
 }  // namespace reprise

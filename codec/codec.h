@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "base/status.h"
 #include "codec/frame.h"
 #include "codec/model_spec.h"
+#include "codec/tier.h"
 
 namespace reprise {
 
@@ -63,6 +65,18 @@ class CodecScratch {
   Slot slots_[8];
 };
 
+// How an encoder is to choose; a decoder never sees it. Immutable and
+// thread-safe. A codec with options defines its own kind.
+class CodecOptions {
+ public:
+  virtual ~CodecOptions() = default;
+  virtual CodecId codec() const = 0;
+};
+
+// Bit t: token t of the frame. What an evicting caller keeps.
+using TokenMask = uint64_t;
+inline constexpr TokenMask kAllTokens = ~TokenMask{0};
+
 struct EncodeRequest {
   // codec, profile and raw_bytes are filled in by the codec.
   FrameInfo info;
@@ -71,6 +85,11 @@ struct EncodeRequest {
   std::span<const ConstPlaneRows> rows;
   // Null: without a profile (each codec says whether it can).
   const CodecProfile* profile = nullptr;
+  // Null: the codec's defaults.
+  const CodecOptions* options = nullptr;
+  // Tokens to be stored; the others' KV is dropped. Codecs that can't answer
+  // kUnimplemented unless it names all of the frame's tokens.
+  TokenMask kept = kAllTokens;
 };
 
 struct DecodeRequest {
@@ -81,10 +100,19 @@ struct DecodeRequest {
   // first. Rows after it are not touched. At most the frame's token_count.
   uint32_t token_count = 0;
   const CodecProfile* profile = nullptr;
+  // Bits of tokens that the frame lacks are cleared in it, and their rows
+  // zeroed. Null: a frame that lacks one of [0, token_count) is refused with
+  // kFailedPrecondition.
+  TokenMask* kept = nullptr;
 };
 
 // What a frame of these slices decodes to: FrameInfo::raw_bytes.
 uint64_t RawBytesOf(std::span<const PlaneSlice> slices, uint32_t token_count);
+
+// The mask of the first `count` tokens of a frame. REQUIRES: count <= 64.
+inline TokenMask FirstTokens(uint32_t count) {
+  return count == 64 ? kAllTokens : (TokenMask{1} << count) - 1;
+}
 
 // The checks of the caller's side that every codec makes before it touches a
 // row. kInvalidArgument with both numbers unless: there is a row for each
@@ -93,6 +121,9 @@ uint64_t RawBytesOf(std::span<const PlaneSlice> slices, uint32_t token_count);
 // tokens are wanted than the frame has.
 Status CheckEncodeRequest(const EncodeRequest& request);
 Status CheckDecodeRequest(const FrameView& frame, const DecodeRequest& request);
+// For codecs without options that can't drop tokens either: kInvalidArgument
+// when there are options, kUnimplemented unless all tokens are kept.
+Status CheckNoChoices(const EncodeRequest& request, std::string_view codec);
 
 // Stateless: one object serves all threads.
 class Codec {
@@ -103,13 +134,23 @@ class Codec {
   virtual bool needs_profile() const = 0;
   // True when decoding gives back the very bits that were encoded.
   virtual bool is_exact() const = 0;
+  // The quality of what is encoded with these options (null: the defaults).
+  virtual Tier tier(const CodecOptions* options) const;
+  // False: kept masks other than all tokens are refused.
+  virtual bool can_drop_tokens() const { return false; }
+
+  // From "key=value,key=value" (option_list.h); "" gives the defaults.
+  // kInvalidArgument with the key and what is allowed.
+  virtual Result<std::shared_ptr<const CodecOptions>> ParseOptions(
+      std::string_view text) const;
 
   // kDataLoss or kInvalidArgument for bytes that are no profile of this codec.
   virtual Result<std::shared_ptr<const CodecProfile>> ParseProfile(
       ByteView bytes) const = 0;
 
   // Fills `builder` with one frame; call builder->Finish() for its bytes.
-  // kFailedPrecondition when the profile does not fit the model's shape.
+  // kFailedPrecondition when the profile does not fit the model's shape or
+  // the options; kInvalidArgument for options of another codec.
   virtual Status Encode(const EncodeRequest& request, CodecScratch* scratch,
                         FrameBuilder* builder) const = 0;
 
@@ -127,6 +168,16 @@ class Codec {
 const Codec* FindCodec(CodecId id);
 const Codec* FindCodec(std::string_view name);
 std::span<const Codec* const> AllCodecs();
+
+// A codec and how to use it, as callers name it: "exact", "tsc:bits=8".
+struct CodecChoice {
+  const Codec* codec = nullptr;
+  std::shared_ptr<const CodecOptions> options;  // null: none were given
+  Tier tier() const { return codec->tier(options.get()); }
+};
+// kUnimplemented with the names that there are for a codec that is not built;
+// errors of Codec::ParseOptions.
+Result<CodecChoice> ParseCodecChoice(std::string_view text);
 
 }  // namespace reprise
 

@@ -31,6 +31,7 @@ Result<std::shared_ptr<const CodecProfile>> ExactCodec::ParseProfile(
 Status ExactCodec::Encode(const EncodeRequest& request, CodecScratch* scratch,
                           FrameBuilder* builder) const {
   REPRISE_RETURN_IF_ERROR(CheckEncodeRequest(request));
+  REPRISE_RETURN_IF_ERROR(CheckNoChoices(request, name()));
   if (request.info.stage != 0) {
     return InvalidArgumentError(
         CatMessage("exact: stage is ", request.info.stage, ", 0 is wanted"));

@@ -92,6 +92,7 @@ Result<std::shared_ptr<const CodecProfile>> RawCodec::ParseProfile(
 Status RawCodec::Encode(const EncodeRequest& request, CodecScratch*,
                         FrameBuilder* builder) const {
   REPRISE_RETURN_IF_ERROR(CheckEncodeRequest(request));
+  REPRISE_RETURN_IF_ERROR(CheckNoChoices(request, name()));
   if (request.profile != nullptr) {
     return InvalidArgumentError("raw: a profile was given, there are none");
   }

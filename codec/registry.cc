@@ -1,6 +1,7 @@
 // The codecs that are built. One line a codec.
 #include "codec/codec.h"
 #include "codec/exact_codec.h"
+#include "codec/message.h"
 #include "codec/raw_codec.h"
 
 namespace reprise {
@@ -35,6 +36,26 @@ const Codec* FindCodec(std::string_view name) {
     if (codec->name() == name) return codec;
   }
   return nullptr;
+}
+
+Result<CodecChoice> ParseCodecChoice(std::string_view text) {
+  const size_t colon = text.find(':');
+  const std::string_view name = text.substr(0, colon);
+  CodecChoice choice;
+  choice.codec = FindCodec(name);
+  if (choice.codec == nullptr) {
+    std::string names;
+    for (const Codec* codec : AllCodecs()) {
+      names += names.empty() ? "" : ", ";
+      names += codec->name();
+    }
+    return UnimplementedError(
+        CatMessage("codec \"", name, "\" is not built; there are ", names));
+  }
+  if (colon == std::string_view::npos) return choice;
+  REPRISE_ASSIGN_OR_RETURN(choice.options,
+                           choice.codec->ParseOptions(text.substr(colon + 1)));
+  return choice;
 }
 
 }  // namespace reprise

@@ -46,6 +46,23 @@ TEST(CodecRegistryTest, AnswersNullForWhatIsNotBuilt) {
   EXPECT_EQ(FindCodec(""), nullptr);
 }
 
+TEST(CodecRegistryTest, ParsesAChoice) {
+  const Result<CodecChoice> plain = ParseCodecChoice("exact");
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(plain->codec->id(), CodecId::kExact);
+  EXPECT_EQ(plain->options, nullptr);
+  EXPECT_EQ(plain->tier(), Tier::kExact);
+  EXPECT_TRUE(ParseCodecChoice("raw:").ok());
+
+  const Status unknown = ParseCodecChoice("gzip").status();
+  EXPECT_TRUE(unknown.Is(StatusCode::kUnimplemented));
+  EXPECT_NE(unknown.message().find("\"gzip\" is not built; there are raw"),
+            std::string::npos);
+  EXPECT_TRUE(ParseCodecChoice("raw:level=3")
+                  .status()
+                  .Is(StatusCode::kInvalidArgument));
+}
+
 class CodecRequestTest : public testing::Test {
  protected:
   CodecRequestTest()
@@ -123,6 +140,22 @@ TEST_F(CodecRequestTest, RefusesTokenCountsThatNoFrameHas) {
   decode_.token_count = 65;
   EXPECT_EQ(CheckDecodeRequest(frame_, decode_).ToString(),
             "InvalidArgument: codec: 65 tokens are wanted, the frame has 64");
+}
+
+TEST_F(CodecRequestTest, ACodecWithoutChoicesRefusesThem) {
+  EXPECT_TRUE(CheckNoChoices(encode_, "raw").ok());
+  encode_.kept = kAllTokens << 1;
+  const Status dropped = CheckNoChoices(encode_, "raw");
+  EXPECT_TRUE(dropped.Is(StatusCode::kUnimplemented));
+  EXPECT_EQ(dropped.message(),
+            "raw: can't drop tokens, 63 are to be kept of 64");
+  // What lies past a tail's tokens doesn't matter.
+  encode_.info.is_tail = true;
+  encode_.info.token_count = 3;
+  encode_.kept = FirstTokens(3);
+  EXPECT_TRUE(CheckNoChoices(encode_, "raw").ok());
+  encode_.kept = FirstTokens(4);
+  EXPECT_TRUE(CheckEncodeRequest(encode_).Is(StatusCode::kInvalidArgument));
 }
 
 }  // namespace

@@ -1,0 +1,52 @@
+// The trainers that are built. One line a codec.
+#include "codec/profile_trainer.h"
+
+#include "codec/exact_profile.h"
+#include "codec/message.h"
+
+namespace reprise {
+namespace {
+
+class ExactTrainer final : public ProfileTrainer {
+ public:
+  explicit ExactTrainer(const ModelSpec& spec) : fitter_(spec) {}
+
+  uint64_t min_tokens() const override { return kSegmentTokens; }
+  uint64_t wanted_tokens() const override {
+    return ExactProfileFitter::kWantedTokens;
+  }
+  Status Add(uint32_t first_token, uint32_t token_count,
+             std::span<const PlaneSlice> slices,
+             std::span<const ConstPlaneRows> rows) override {
+    fitter_.Add(first_token, token_count, slices, rows);
+    return Status();
+  }
+  Result<Bytes> Fit(const std::function<bool(double)>&) override {
+    return fitter_.Fit();
+  }
+
+ private:
+  ExactProfileFitter fitter_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ProfileTrainer>> MakeProfileTrainer(
+    CodecId codec, const ModelSpec& spec, const TrainerOptions& options) {
+  if (options.codec_options != nullptr &&
+      options.codec_options->codec() != codec) {
+    return InvalidArgumentError(
+        CatMessage("trainer: options are of codec ",
+                   CodecIdName(options.codec_options->codec()),
+                   ", the profile is of ", CodecIdName(codec)));
+  }
+  switch (codec) {
+    case CodecId::kExact:
+      return std::unique_ptr<ProfileTrainer>(new ExactTrainer(spec));
+    default:
+      return UnimplementedError(CatMessage(
+          "trainer: codec ", CodecIdName(codec), " has no profiles"));
+  }
+}
+
+}  // namespace reprise
