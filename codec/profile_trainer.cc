@@ -1,6 +1,7 @@
 // The trainers that are built. One line a codec.
 #include "codec/profile_trainer.h"
 
+#include "base/limits.h"
 #include "codec/exact_profile.h"
 #include "codec/message.h"
 
