@@ -11,6 +11,7 @@
 
 #include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
+#include "tests/support/hex_dump.h"
 #include "tests/support/model_specs.h"
 
 namespace reprise {
@@ -188,23 +189,6 @@ TEST(GoldenFrameTest, EveryFrameEverWrittenDecodesToItsRows) {
     SCOPED_TRACE(name);
     ExpectDecodes(name);
   }
-}
-
-// "00000010  11 22 ...": an offset and 16 bytes a line, as the pages show it.
-std::string HexDump(ByteView bytes) {
-  std::string text;
-  for (size_t line = 0; line < bytes.size(); line += 16) {
-    const uint8_t offset[4] = {
-        static_cast<uint8_t>(line >> 24), static_cast<uint8_t>(line >> 16),
-        static_cast<uint8_t>(line >> 8), static_cast<uint8_t>(line)};
-    text += ToHex(offset) + " ";
-    for (uint8_t byte :
-         bytes.subspan(line).first(std::min<size_t>(16, bytes.size() - line))) {
-      text += " " + ToHex({&byte, 1});
-    }
-    text += "\n";
-  }
-  return text;
 }
 
 void ExpectPageShows(const std::string& page, const std::string& file) {
