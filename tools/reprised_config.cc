@@ -1,9 +1,18 @@
 #include "tools/reprised_config.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <istream>
+#include <memory>
+#include <set>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "api/listen_address.h"
 
@@ -18,15 +27,63 @@ constexpr char kAbout[] =
     "/api/stats over HTTP on 127.0.0.1:7078. SIGTERM lets open requests\n"
     "finish, then ends the daemon. Every option can stand in a config file\n"
     "(--config FILE, as key = value) and, as REPRISE_ and its name in "
-    "capitals,\nin the environment. Sizes take units: 512MiB, 2GiB.";
+    "capitals,\nin the environment: flags win over variables, they over the "
+    "file, and it\nover defaults. Sizes take units: 512MiB, 2GiB.";
+
+constexpr std::string_view kPrefix = "REPRISE_";
+// Those of Reprise's variables that are for other programs than the daemon and
+// may well be set beside it: the command line's and the golden tests'.
+constexpr std::string_view kOthersVariables[] = {
+    "REPRISE_SERVER", "REPRISE_TOKEN", "REPRISE_WRITE_GOLDEN"};
 
 // "block-cache" becomes "REPRISE_BLOCK_CACHE".
 std::string VariableOf(std::string_view option) {
-  std::string name = "REPRISE_";
+  std::string name(kPrefix);
   for (char c : option) {
     name += c == '-' ? '_' : static_cast<char>(std::toupper(c));
   }
   return name;
+}
+
+// Empty for one that is not set, or to nothing.
+std::string ValueOf(const std::string& variable) {
+  const char* value = std::getenv(variable.c_str());
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+// CLI11 asks the environment only for what neither command line nor file gave.
+// A variable is to win over the file: so the file does not give its key.
+class FileBelowEnvironment final : public CLI::ConfigTOML {
+ public:
+  std::vector<CLI::ConfigItem> from_config(std::istream& file) const override {
+    std::vector<CLI::ConfigItem> settings = CLI::ConfigTOML::from_config(file);
+    std::erase_if(settings, [](const CLI::ConfigItem& item) {
+      return item.parents.empty() && !ValueOf(VariableOf(item.name)).empty();
+    });
+    return settings;
+  }
+};
+
+// Names of variables that look like settings and are none, each with a comma
+// before it.
+std::string UnknownVariables(const CLI::App& app) {
+  std::set<std::string_view> known(std::begin(kOthersVariables),
+                                   std::end(kOthersVariables));
+  const auto options = app.get_options();
+  std::vector<std::string> names;
+  for (const CLI::Option* option : options) {
+    names.push_back(option->get_envname());
+  }
+  known.insert(names.begin(), names.end());
+  std::string unknown;
+  for (char** entry = environ; *entry != nullptr; entry++) {
+    const std::string_view variable(*entry);
+    const std::string_view name = variable.substr(0, variable.find('='));
+    if (!name.starts_with(kPrefix) || known.contains(name)) continue;
+    unknown += ", ";
+    unknown += name;
+  }
+  return unknown;
 }
 
 std::string CheckAddress(const std::string& text) {
@@ -126,7 +183,11 @@ class Options {
 };
 
 // What no single option can check.
-std::string CheckTogether(const ReprisedConfig& config) {
+std::string CheckTogether(const CLI::App& app, const ReprisedConfig& config) {
+  if (std::string unknown = UnknownVariables(app); !unknown.empty()) {
+    return "unknown in the environment: " + unknown.substr(2) +
+           " (--help names every option)";
+  }
   if (config.engine == "rocksdb" && config.dir.empty()) {
     return "--dir is missing: the directory of the store";
   }
@@ -148,8 +209,12 @@ ReprisedCommand ParseReprisedCommand(int argc, const char* const* argv) {
   Options options(&app, &command.config);
   bool check_only = false;
   bool print = false;
-  app.set_config("--config", "", "Config file (TOML)")
+  // CLI11 reads the file before it looks at variables.
+  const std::string file = ValueOf("REPRISE_CONFIG");
+  app.set_config("--config", file, "Config file (TOML)",
+                 /*config_required=*/!file.empty())
       ->envname("REPRISE_CONFIG");
+  app.config_formatter(std::make_shared<FileBelowEnvironment>());
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--check-config", check_only,
                "Check everything said here and leave")
@@ -173,7 +238,7 @@ ReprisedCommand ParseReprisedCommand(int argc, const char* const* argv) {
                                      /*write_description=*/true);
     return command;
   }
-  if (std::string wrong = CheckTogether(command.config); !wrong.empty()) {
+  if (std::string wrong = CheckTogether(app, command.config); !wrong.empty()) {
     return Refused("reprised: " + wrong + "\n");
   }
   if (check_only) {

@@ -1,5 +1,5 @@
-// What the daemon is told: defaults, then REPRISE_* variables, then the config
-// file, then flags; later ones win.
+// What the daemon is told: by flags, by REPRISE_* variables, by the config file
+// and by defaults; what comes first in this order wins.
 #ifndef REPRISE_TOOLS_REPRISED_CONFIG_H_
 #define REPRISE_TOOLS_REPRISED_CONFIG_H_
 
@@ -45,7 +45,8 @@ struct ReprisedCommand {
 };
 
 // Everything wrong with the command line, the file or the environment ends up
-// in `text`: an unknown key, a value outside its range, both with the key.
+// in `text`: an unknown key or variable, a value outside its range, each with
+// its name. Not thread-safe: reads the environment.
 ReprisedCommand ParseReprisedCommand(int argc, const char* const* argv);
 
 }  // namespace reprise

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,45 @@ std::string FileWith(const std::string& text) {
   return path;
 }
 
+// Variables for as long as this lives.
+class ScopedVariables {
+ public:
+  struct Variable {
+    std::string name;
+    std::string value;
+  };
+  ScopedVariables(std::initializer_list<Variable> variables)
+      : variables_(variables) {
+    for (const Variable& variable : variables_) {
+      ::setenv(variable.name.c_str(), variable.value.c_str(), 1);
+    }
+  }
+  ~ScopedVariables() {
+    for (const Variable& variable : variables_) {
+      ::unsetenv(variable.name.c_str());
+    }
+  }
+  ScopedVariables(const ScopedVariables&) = delete;
+  ScopedVariables& operator=(const ScopedVariables&) = delete;
+
+ private:
+  const std::vector<Variable> variables_;
+};
+
+// A setting of each kind: string, number, size, list.
+struct Settings {
+  std::string dir;
+  uint32_t io_threads = 0;
+  uint64_t memtable_bytes = 0;
+  std::vector<std::string> listen;
+  bool operator==(const Settings&) const = default;
+};
+Settings SettingsOf(const ReprisedCommand& command) {
+  EXPECT_TRUE(command.run) << command.text;
+  const ReprisedConfig& config = command.config;
+  return {config.dir, config.io_threads, config.memtable_bytes, config.listen};
+}
+
 TEST(ReprisedConfigTest, FlagsSetWhatTheyName) {
   ReprisedCommand command =
       Parse({"--dir", "/d", "--listen", "127.0.0.1:0", "--listen", "unix:/s",
@@ -35,23 +75,93 @@ TEST(ReprisedConfigTest, FlagsSetWhatTheyName) {
   EXPECT_TRUE(command.config.admin_is_default);
 }
 
-TEST(ReprisedConfigTest, FlagsWinOverTheFileAndItOverVariables) {
-  std::string file = FileWith(
-      "dir = \"/file\"\nio-threads = 3\n"
-      "listen = [\"127.0.0.1:1\", \"[::1]:2\"]\n");
-  ::setenv("REPRISE_STORE_THREADS", "10", 1);
-  ::setenv("REPRISE_IO_THREADS", "4", 1);
-  ReprisedCommand command = Parse({"--config", file.c_str()});
-  ReprisedCommand flagged =
-      Parse({"--config", file.c_str(), "--io-threads", "5"});
-  ::unsetenv("REPRISE_STORE_THREADS");
-  ::unsetenv("REPRISE_IO_THREADS");
+TEST(ReprisedConfigTest, FlagsWinOverVariablesTheseOverTheFile) {
+  const std::string file = FileWith(
+      "dir = \"/file\"\nio-threads = 3\nmemtable = \"3MiB\"\n"
+      "listen = [\"127.0.0.1:3\", \"[::1]:3\"]\n");
+  const Settings in_file = {"/file", 3, 3 << 20, {"127.0.0.1:3", "[::1]:3"}};
+  const Settings in_variables = {"/variable", 4, 4 << 20, {"127.0.0.1:4"}};
+  const Settings in_flags = {"/flag", 5, 5 << 20, {"127.0.0.1:5"}};
+  const ReprisedConfig defaults;
+
+  EXPECT_EQ(SettingsOf(Parse({"--config", file.c_str()})), in_file);
+  {
+    ScopedVariables set{{"REPRISE_DIR", "/variable"},
+                        {"REPRISE_IO_THREADS", "4"},
+                        {"REPRISE_MEMTABLE", "4MiB"},
+                        {"REPRISE_LISTEN", "127.0.0.1:4"}};
+    EXPECT_EQ(SettingsOf(Parse({})), in_variables);
+    EXPECT_EQ(SettingsOf(Parse({"--config", file.c_str()})), in_variables);
+    EXPECT_EQ(SettingsOf(Parse({"--config", file.c_str(), "--dir", "/flag",
+                                "--io-threads", "5", "--memtable", "5MiB",
+                                "--listen", "127.0.0.1:5"})),
+              in_flags);
+  }
+  const Settings by_default = {"/flag", defaults.io_threads,
+                               defaults.memtable_bytes, defaults.listen};
+  EXPECT_EQ(SettingsOf(Parse({"--dir", "/flag"})), by_default);
+}
+
+TEST(ReprisedConfigTest, AnEmptyVariableIsUnset) {
+  const std::string file = FileWith("dir = \"/file\"\n");
+  ScopedVariables set{{"REPRISE_DIR", ""}, {"REPRISE_ADMIN", ""}};
+  const ReprisedCommand command = Parse({"--config", file.c_str()});
   ASSERT_TRUE(command.run) << command.text;
   EXPECT_EQ(command.config.dir, "/file");
-  EXPECT_EQ(command.config.io_threads, 3u);
-  EXPECT_EQ(flagged.config.io_threads, 5u);
-  EXPECT_EQ(command.config.store_threads, 10u);
-  EXPECT_EQ(command.config.listen.size(), 2u);
+  EXPECT_EQ(command.config.admin, ReprisedConfig().admin);
+}
+
+TEST(ReprisedConfigTest, AVariableNamesTheFileUnlessAFlagDoes) {
+  const std::string file = FileWith("dir = \"/file\"\n");
+  {
+    ScopedVariables set{{"REPRISE_CONFIG", file}};
+    EXPECT_EQ(Parse({}).config.dir, "/file");
+  }
+  ScopedVariables set{{"REPRISE_CONFIG", "/no/such/file"}};
+  EXPECT_EQ(Parse({"--dir", "/d"}).exit_code, 2);
+  EXPECT_EQ(Parse({"--config", file.c_str()}).config.dir, "/file");
+}
+
+TEST(ReprisedConfigTest, UnknownVariablesAreErrors) {
+  ScopedVariables set{{"REPRISE_BLOK_CACHE", "secret"},
+                      {"REPRISE_IO_THREAD", "2"},
+                      {"REPRISE_DIR", "/d"}};
+  for (const ReprisedCommand& command :
+       {Parse({}), Parse({"--check-config"})}) {
+    EXPECT_FALSE(command.run);
+    EXPECT_EQ(command.exit_code, 2);
+    EXPECT_NE(command.text.find("REPRISE_BLOK_CACHE"), std::string::npos)
+        << command.text;
+    EXPECT_NE(command.text.find("REPRISE_IO_THREAD"), std::string::npos);
+    EXPECT_EQ(command.text.find("REPRISE_DIR"), std::string::npos);
+    EXPECT_EQ(command.text.find("secret"), std::string::npos);
+  }
+  EXPECT_EQ(Parse({"--help"}).exit_code, 0);
+}
+
+TEST(ReprisedConfigTest, VariablesOfOtherProgramsAreNoErrors) {
+  ScopedVariables set{{"REPRISE_SERVER", "127.0.0.1:1"},
+                      {"REPRISE_TOKEN", "t"},
+                      {"REPRISE_WRITE_GOLDEN", "/d"},
+                      {"REPRISED", "1"}};
+  EXPECT_TRUE(Parse({"--dir", "/d"}).run);
+}
+
+// What to do, unlike a setting, is said on the command line alone.
+TEST(ReprisedConfigTest, CheckingIsAskedForByFlagAlone) {
+  {
+    ScopedVariables set{{"REPRISE_CHECK_CONFIG", "1"}};
+    EXPECT_EQ(Parse({"--dir", "/d"}).exit_code, 2);
+  }
+  const std::string file = FileWith("dir = \"/d\"\ncheck-config = true\n");
+  EXPECT_EQ(Parse({"--config", file.c_str()}).exit_code, 2);
+}
+
+TEST(ReprisedConfigTest, AVariablesValueIsChecked) {
+  ScopedVariables set{{"REPRISE_IO_THREADS", "65"}};
+  const ReprisedCommand command = Parse({"--dir", "/d", "--check-config"});
+  EXPECT_EQ(command.exit_code, 2);
+  EXPECT_NE(command.text.find("io-threads"), std::string::npos) << command.text;
 }
 
 TEST(ReprisedConfigTest, UnknownKeysAreErrors) {
