@@ -113,7 +113,12 @@ struct SaveRequest {
   // Quality of what the KV was computed from; empty: exact. As Restore
   // returned it.
   std::vector<TierRange> basis;
-  std::string codec = "exact";  // "raw", ...
+  // Of the segments: "exact", "raw", "tsc:bits=8", ... (ParseCodecChoice). The
+  // tail is always exact.
+  std::string codec = "exact";
+  // One a token; 0: its KV is dropped, where the codec can do that. Whole
+  // segments only: the tail keeps all its tokens. Empty: all are kept.
+  std::span<const uint8_t> keep;
   // Where the head must stand. Null: wherever it is, as long as what it holds
   // is a prefix of `tokens`.
   const SessionVersion* expected = nullptr;

@@ -64,6 +64,8 @@ Result<Bytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory) {
   request.slices = job.slices;
   request.rows = memory->source_rows;
   request.profile = job.profile;
+  request.options = job.options;
+  request.kept = job.kept;
   REPRISE_RETURN_IF_ERROR(
       job.codec->Encode(request, &memory->codec, &memory->builder));
   REPRISE_ASSIGN_OR_RETURN(const ByteView frame, memory->builder.Finish());

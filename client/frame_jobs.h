@@ -14,12 +14,16 @@
 #include "client/manifest.h"
 #include "codec/codec.h"
 #include "codec/frame.h"
+#include "codec/tier.h"
 
 namespace reprise {
 
 struct EncodeJob {
   const Codec* codec = nullptr;
   const CodecProfile* profile = nullptr;  // null: without
+  const CodecOptions* options = nullptr;  // null: the defaults
+  Tier tier = Tier::kExact;
+  TokenMask kept = kAllTokens;
   const KvSource* source = nullptr;
   // Of the group and the source's heads.
   std::span<const PlaneSlice> slices;

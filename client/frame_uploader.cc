@@ -91,6 +91,7 @@ void FrameUploader::Submit(const EncodeJob& job, uint64_t reserved_bytes) {
         Encoded encoded;
         encoded.job = index;
         encoded.reserved_bytes = reserved_bytes;
+        encoded.tier = job.tier;
         const int64_t start_ns = CallContext::NowNs();
         if (options_.call->cancelled()) {
           encoded.status = UnavailableError("save: cancelled");
@@ -144,6 +145,7 @@ Status FrameUploader::AddToBatch(Encoded encoded) {
   batch_bytes_ += bytes;
   batch_reserved_ += encoded.reserved_bytes;
   batch_frames_.push_back(std::move(encoded.frame));
+  batch_tiers_.push_back(encoded.tier);
   if (++encoded_count_ == options_.job_count) options_.on_encoded();
   if (batch_bytes_ >= kBatchBytes) SendBatch();
   return Status();
@@ -153,10 +155,12 @@ void FrameUploader::SendBatch() {
   const wire::Id16 rendition = IdToWire(options_.rendition);
   wire::PutFramesT put;
   put.frames.reserve(batch_frames_.size());
-  for (const Bytes& frame : batch_frames_) {
-    put.frames.emplace_back(rendition, static_cast<uint32_t>(frame.size()),
-                            static_cast<uint8_t>(options_.tier));
+  for (size_t i = 0; i < batch_frames_.size(); ++i) {
+    put.frames.emplace_back(rendition,
+                            static_cast<uint32_t>(batch_frames_[i].size()),
+                            static_cast<uint8_t>(batch_tiers_[i]));
   }
+  batch_tiers_.clear();
   Batch batch;
   batch.reserved_bytes = std::exchange(batch_reserved_, 0);
   batch_bytes_ = 0;

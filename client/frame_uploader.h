@@ -35,7 +35,6 @@ class FrameUploader {
     ClientCore* core = nullptr;
     std::shared_ptr<CallContext> call;
     RenditionId rendition;
-    Tier tier = Tier::kExact;
     size_t job_count = 0;
     std::function<EncodeJob(size_t)> job_at;
     // Called once when every frame is encoded: the source is not read again.
@@ -55,6 +54,7 @@ class FrameUploader {
     size_t job = 0;
     uint64_t reserved_bytes = 0;
     Status status;
+    Tier tier = Tier::kExact;
     Bytes frame;
     int64_t encode_ns = 0;
   };
@@ -85,6 +85,7 @@ class FrameUploader {
 
   // Frames of the next batch, and where they come from.
   std::vector<Bytes> batch_frames_;
+  std::vector<Tier> batch_tiers_;
   uint64_t batch_bytes_ = 0;
   uint64_t batch_reserved_ = 0;
   std::deque<Batch> window_;  // sent, oldest first

@@ -78,7 +78,8 @@ PlannedSave PlanItems(const SavePlanRequest& request) {
     const bool asked_for =
         request.missing != nullptr && request.missing->contains(chain.id(i));
     const Tier basis = BasisOf(request.basis, chain.end_token(i));
-    const Tier ours = WorseOf(request.tier, basis);
+    const Tier ours =
+        WorseOf(chain.is_tail(i) ? Tier::kExact : request.tier, basis);
     const bool needed = asked_for || (!matched && !in_head);
     bool wanted = needed || !matched;
     if (matched && !wanted) {

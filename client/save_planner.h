@@ -95,7 +95,7 @@ struct SavePlanRequest {
   const TokenChain* chain = nullptr;
   const SessionHead* head = nullptr;
   const StoredPrefix* stored = nullptr;
-  Tier tier = Tier::kExact;  // of the codec
+  Tier tier = Tier::kExact;  // of the segments' codec; tails are exact
   std::span<const TierRange> basis;
   // Tokens whose KV the caller has.
   uint64_t view_first = 0;

@@ -59,9 +59,17 @@ Status CheckSaveRequest(std::string_view session, const SaveRequest& request) {
   if (request.labels.size() > kMaxLabels) {
     return OverLimit("labels", request.labels.size(), kMaxLabels);
   }
-  if (FindCodec(request.codec) == nullptr) {
+  const Result<CodecChoice> choice = ParseCodecChoice(request.codec);
+  if (!choice.ok()) return choice.status().WithContext("save");
+  if (request.keep.empty()) return Status();
+  if (request.keep.size() != request.tokens.size()) {
+    return InvalidArgumentError(
+        "save: keep is of " + std::to_string(request.keep.size()) +
+        " tokens, there are " + std::to_string(request.tokens.size()));
+  }
+  if (!choice->codec->can_drop_tokens()) {
     return UnimplementedError("save: codec \"" + request.codec +
-                              "\" is not built");
+                              "\" can't drop tokens");
   }
   return Status();
 }
@@ -82,12 +90,22 @@ Saver::Saver(ClientCore* core, std::string_view session,
       expected_(request.expected == nullptr ? std::nullopt
                                             : std::optional(*request.expected)),
       synced_(request.synced),
-      codec_(FindCodec(request.codec)),
-      tier_(codec_->is_exact() ? Tier::kExact : Tier::kNear),
+      keep_(request.keep.begin(), request.keep.end()),
       chain_(model_->id(), tokens_),
       start_ns_(CallContext::NowNs()),
       views_(ViewsOf(request)),
-      rendition_(DrawRenditionId()) {}
+      encoding_{.choice = *ParseCodecChoice(request.codec)},
+      rendition_(DrawRenditionId()) {
+  encoding_.tier = encoding_.choice.tier();
+  // A tail will be sealed into a segment out of what is stored of it, if its
+  // worker is gone by then: it stays exact.
+  if (!encoding_.choice.codec->is_exact()) {
+    tail_encoding_ = Encoding{.choice = {.codec = FindCodec(CodecId::kExact)}};
+  }
+  const bool drops =
+      std::find(keep_.begin(), keep_.end(), uint8_t{0}) != keep_.end();
+  if (drops) encoding_.tier = WorseOf(encoding_.tier, Tier::kArchive);
+}
 
 Result<SaveResult> Saver::Run() {
   REPRISE_RETURN_IF_ERROR(TakeSources());
@@ -178,7 +196,7 @@ Status Saver::StoreItems(const SessionHead& head) {
   const PlannedSave plan = PlanItems({.chain = &chain_,
                                       .head = &head,
                                       .stored = &match.stored,
-                                      .tier = tier_,
+                                      .tier = encoding_.tier,
                                       .basis = basis_,
                                       .view_first = view_first_,
                                       .view_end = view_end_,
@@ -190,7 +208,7 @@ Status Saver::StoreItems(const SessionHead& head) {
         std::to_string(plan.needed_first) + " on; save again");
   }
   REPRISE_RETURN_IF_ERROR(CheckSources(plan));
-  REPRISE_RETURN_IF_ERROR(ChooseProfile(plan));
+  REPRISE_RETURN_IF_ERROR(ChooseProfiles(plan));
   return Upload(plan.items);
 }
 
@@ -211,15 +229,23 @@ Status Saver::CheckSources(const PlannedSave& plan) {
 
 // --- Profiles. ---
 
-Status Saver::ChooseProfile(const PlannedSave& plan) {
-  if (plan.items.empty() || profile_ != nullptr) return Status();
-  const ProfileId known = model_->ProfileOf(codec_->id());
+Status Saver::ChooseProfiles(const PlannedSave& plan) {
+  for (const PlannedItem& item : plan.items) {
+    REPRISE_RETURN_IF_ERROR(ChooseProfile(&EncodingOf(item.item)));
+  }
+  return Status();
+}
+
+Status Saver::ChooseProfile(Encoding* encoding) {
+  if (encoding->profile != nullptr) return Status();
+  const Codec& codec = *encoding->choice.codec;
+  const ProfileId known = model_->ProfileOf(codec.id());
   if (!known.IsZero()) {
     auto profile =
         GetParsedProfile(&core_->profiles, &core_->control, call_,
-                         core_->options.request_timeout_ms, *codec_, known);
+                         core_->options.request_timeout_ms, codec, known);
     if (profile.ok()) {
-      profile_ = *std::move(profile);
+      encoding->profile = *std::move(profile);
       return Status();
     }
     const StatusCode code = profile.status().code();
@@ -227,14 +253,14 @@ Status Saver::ChooseProfile(const PlannedSave& plan) {
         code == StatusCode::kNotFound || code == StatusCode::kDataLoss;
     if (!lost) return profile.status();
   }
-  if (codec_->id() == CodecId::kExact) return FitProfile();
-  if (!codec_->needs_profile()) return Status();
-  return FailedPreconditionError("save: the daemon has no profile of codec " +
-                                 std::string(codec_->name()) +
-                                 " for this model");
+  if (codec.id() == CodecId::kExact) return FitProfile(encoding);
+  if (!codec.needs_profile()) return Status();
+  return FailedPreconditionError(
+      "save: the daemon has no profile of codec " + std::string(codec.name()) +
+      " for this model; `reprise calibrate` makes one");
 }
 
-Status Saver::FitProfile() {
+Status Saver::FitProfile(Encoding* encoding) {
   // Tokens that are here anyway, also those that are stored already.
   const uint64_t first =
       (view_first_ + kSegmentTokens - 1) / kSegmentTokens * kSegmentTokens;
@@ -244,13 +270,14 @@ Status Saver::FitProfile() {
   if (sources_.size() != 1 || end < first + kSegmentTokens) return Status();
   if (!sources_[0].map.CheckTokens(first, end).ok()) return Status();
   REPRISE_ASSIGN_OR_RETURN(const Bytes bytes, FitExact(first, end));
-  REPRISE_ASSIGN_OR_RETURN(profile_, codec_->ParseProfile(bytes));
-  core_->profiles.Add(profile_);
+  const Codec& codec = *encoding->choice.codec;
+  REPRISE_ASSIGN_OR_RETURN(encoding->profile, codec.ParseProfile(bytes));
+  core_->profiles.Add(encoding->profile);
   REPRISE_ASSIGN_OR_RETURN(
       const ProfileId id,
       UploadProfile(&core_->control, call_, core_->options.request_timeout_ms,
-                    model_->id(), codec_->id(), bytes));
-  model_->SetProfile(codec_->id(), id);
+                    model_->id(), codec.id(), bytes));
+  model_->SetProfile(codec.id(), id);
   return Status();
 }
 
@@ -272,36 +299,51 @@ Result<Bytes> Saver::FitExact(uint64_t first_token, uint64_t end_token) {
 
 // --- Frames, renditions, the commit. ---
 
+TokenMask Saver::KeptOf(uint32_t item) const {
+  if (keep_.empty() || chain_.is_tail(item)) return kAllTokens;
+  TokenMask kept = 0;
+  for (uint32_t t = 0; t < kSegmentTokens; ++t) {
+    const bool keeps = keep_[chain_.first_token(item) + t] != 0;
+    kept |= TokenMask{keeps} << t;
+  }
+  return kept;
+}
+
+EncodeJob Saver::JobOf(uint32_t item, const Source& source, size_t group) {
+  const Encoding& encoding = EncodingOf(item);
+  EncodeJob job;
+  job.codec = encoding.choice.codec;
+  job.profile = encoding.profile.get();
+  job.options = encoding.choice.options.get();
+  job.tier = encoding.tier;
+  job.kept = KeptOf(item);
+  job.source = &source.map;
+  job.slices = source.slices[group];
+  job.group = model_->groups()[group];
+  job.model = model_->id();
+  job.segment = chain_.id(item);
+  job.first_token = chain_.first_token(item);
+  job.token_count = static_cast<uint32_t>(chain_.tokens_of(item).size());
+  return job;
+}
+
 Status Saver::Upload(const std::vector<PlannedItem>& items) {
   std::vector<PlannedItem> left = items;
   for (int tries = 0; tries < kMaxTries; ++tries) {
     const size_t groups = model_->groups().size();
     const size_t frames_an_item = groups * sources_.size();
-    FrameUploader uploader(
-        {.core = core_,
-         .call = call_,
-         .rendition = rendition_,
-         .tier = tier_,
-         .job_count = left.size() * frames_an_item,
-         .job_at =
-             [&](size_t index) {
-               const uint32_t item = left[index / frames_an_item].item;
-               const size_t group = index % groups;
-               const Source& source = sources_[index % frames_an_item / groups];
-               EncodeJob job;
-               job.codec = codec_;
-               job.profile = profile_.get();
-               job.source = &source.map;
-               job.slices = source.slices[group];
-               job.group = model_->groups()[group];
-               job.model = model_->id();
-               job.segment = chain_.id(item);
-               job.first_token = chain_.first_token(item);
-               job.token_count =
-                   static_cast<uint32_t>(chain_.tokens_of(item).size());
-               return job;
-             },
-         .on_encoded = [this] { SetCaptured(); }});
+    FrameUploader uploader({.core = core_,
+                            .call = call_,
+                            .rendition = rendition_,
+                            .job_count = left.size() * frames_an_item,
+                            .job_at =
+                                [&](size_t index) {
+                                  return JobOf(
+                                      left[index / frames_an_item].item,
+                                      sources_[index % frames_an_item / groups],
+                                      index % groups);
+                                },
+                            .on_encoded = [this] { SetCaptured(); }});
     std::vector<UploadedFrame> frames;
     const Status status = uploader.Run(&frames);
     result_.raw_bytes += uploader.totals().raw_bytes;
@@ -319,14 +361,13 @@ Status Saver::Upload(const std::vector<PlannedItem>& items) {
       "save: the daemon lost frames before they were published; save again");
 }
 
-Status Saver::Publish(const std::vector<PlannedItem>& items,
-                      const std::vector<UploadedFrame>& frames,
-                      std::vector<PlannedItem>* again) {
+RenditionParts Saver::PartsOf(uint32_t item) {
+  const Encoding& encoding = EncodingOf(item);
   RenditionParts parts;
   parts.id = rendition_;
-  parts.tier = tier_;
-  parts.codec = codec_->id();
-  if (profile_ != nullptr) parts.profile = profile_->id();
+  parts.tier = encoding.tier;
+  parts.codec = encoding.choice.codec->id();
+  if (encoding.profile != nullptr) parts.profile = encoding.profile->id();
   parts.writer = core_->options.writer;
   parts.token_bytes = model_->spec().token_bytes();
   for (const Source& source : sources_) {
@@ -334,17 +375,27 @@ Status Saver::Publish(const std::vector<PlannedItem>& items,
       parts.frames.push_back({group, source.map.heads()});
     }
   }
-  const size_t each = parts.frames.size();
-  const size_t batch =
-      std::clamp<size_t>(kFramesAPublish / each, 1, kItemsAPublish);
-  for (size_t first = 0; first < items.size(); first += batch) {
-    const size_t count = std::min(batch, items.size() - first);
+  return parts;
+}
+
+Status Saver::Publish(const std::vector<PlannedItem>& items,
+                      const std::vector<UploadedFrame>& frames,
+                      std::vector<PlannedItem>* again) {
+  const size_t each = frames.size() / std::max<size_t>(items.size(), 1);
+  const size_t batch = std::clamp<size_t>(
+      kFramesAPublish / std::max<size_t>(each, 1), 1, kItemsAPublish);
+  for (size_t first = 0; first < items.size();) {
+    // Of one encoding.
+    const uint32_t first_item = items[first].item;
     std::vector<PublishedItem> some;
-    for (size_t i = 0; i < count; ++i) {
-      some.push_back(ItemOf(chain_, items[first + i]));
+    while (some.size() < batch && first + some.size() < items.size()) {
+      const PlannedItem& item = items[first + some.size()];
+      if (&EncodingOf(item.item) != &EncodingOf(first_item)) break;
+      some.push_back(ItemOf(chain_, item));
     }
+    const size_t count = some.size();
     const WireRequestPtr request =
-        MakePublish(model_->id(), parts, some,
+        MakePublish(model_->id(), PartsOf(first_item), some,
                     std::span(frames).subspan(first * each, count * each));
     std::vector<bool> missing;
     REPRISE_RETURN_IF_ERROR(
@@ -356,6 +407,7 @@ Status Saver::Publish(const std::vector<PlannedItem>& items,
         ++result_.new_segments;
       }
     }
+    first += count;
   }
   return Status();
 }

@@ -15,8 +15,10 @@
 #include "client/call_context.h"
 #include "client/client.h"
 #include "client/client_core.h"
+#include "client/frame_jobs.h"
 #include "client/frame_uploader.h"
 #include "client/kv_gather.h"
+#include "client/profiles.h"
 #include "client/save_messages.h"
 #include "client/save_planner.h"
 #include "codec/codec.h"
@@ -49,6 +51,19 @@ class Saver {
   Result<SaveResult> Run();
 
  private:
+  // One rank's share, cut into the model's layer groups.
+  struct Source {
+    KvSource map;
+    std::vector<std::vector<PlaneSlice>> slices;  // by group
+  };
+
+  // How segments are encoded, and how the tail.
+  struct Encoding {
+    CodecChoice choice;
+    Tier tier = Tier::kExact;
+    ProfilePtr profile;
+  };
+
   // One try on one head. kFailedPrecondition may mean that the head is not,
   // or no longer, the session's.
   Status TryOn(const SessionHead& head);
@@ -57,10 +72,18 @@ class Saver {
   Status StoreItems(const SessionHead& head);
   Status TakeSources();
   Status CheckSources(const PlannedSave& plan);
-  Status ChooseProfile(const PlannedSave& plan);
-  Status FitProfile();
+  Encoding& EncodingOf(uint32_t item) {
+    const bool apart = tail_encoding_.has_value() && chain_.is_tail(item);
+    return apart ? *tail_encoding_ : encoding_;
+  }
+  Status ChooseProfiles(const PlannedSave& plan);
+  Status ChooseProfile(Encoding* encoding);
+  Status FitProfile(Encoding* encoding);
   Result<Bytes> FitExact(uint64_t first_token, uint64_t end_token);
+  TokenMask KeptOf(uint32_t item) const;
+  EncodeJob JobOf(uint32_t item, const Source& source, size_t group);
   Status Upload(const std::vector<PlannedItem>& items);
+  RenditionParts PartsOf(uint32_t item);
   Status Publish(const std::vector<PlannedItem>& items,
                  const std::vector<UploadedFrame>& frames,
                  std::vector<PlannedItem>* again);
@@ -68,12 +91,6 @@ class Saver {
   Result<WireAnswer> CallPatiently(const WireRequestPtr& request);
   void SetCaptured();
   void Finish(const SessionHead& head, const SessionVersion& version);
-
-  // One rank's share, cut into the model's layer groups.
-  struct Source {
-    KvSource map;
-    std::vector<std::vector<PlaneSlice>> slices;  // by group
-  };
 
   ClientCore* const core_;
   const std::string session_;
@@ -87,8 +104,7 @@ class Saver {
   const std::vector<std::pair<std::string, std::string>> labels_;
   const std::optional<SessionVersion> expected_;
   const bool synced_;
-  const Codec* const codec_;
-  const Tier tier_;
+  const std::vector<uint8_t> keep_;  // empty: all
   const TokenChain chain_;
   const int64_t start_ns_;
   std::vector<KvView> views_;
@@ -96,7 +112,8 @@ class Saver {
   std::vector<Source> sources_;
   uint64_t view_first_ = 0;
   uint64_t view_end_ = 0;
-  ProfilePtr profile_;
+  Encoding encoding_;
+  std::optional<Encoding> tail_encoding_;  // where it is another
   RenditionId rendition_;
   std::set<SegmentId> missing_;
   // The daemon asked for `missing_`.
