@@ -83,6 +83,7 @@ std::string StatsJson(const StatsInput& input) {
        {{"received_bytes", m.received_bytes.load()},
         {"sent_bytes", m.sent_bytes.load()},
         {"upload_bytes_held", m.upload_bytes_held.load()},
+        {"send_bytes_held", m.send_bytes_held.load()},
         {"frames_stored", m.frames_stored.load()},
         {"frames_sent", m.frames_sent.load()},
         {"frames_lost", m.frames_lost.load()},

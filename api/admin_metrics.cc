@@ -99,6 +99,8 @@ void AddTraffic(const ServerMetrics& m, Families* out) {
   out->Counter("sent_bytes_total", "Bytes sent.", m.sent_bytes);
   out->Gauge("upload_held_bytes", "Bytes of requests not answered yet.",
              static_cast<double>(m.upload_bytes_held));
+  out->Gauge("send_held_bytes", "Bytes of answers that wait to be sent.",
+             static_cast<double>(m.send_bytes_held));
   out->Counter("frames_stored_total", "Frames put.", m.frames_stored);
   out->Counter("frames_sent_total", "Frames sent in fetches.", m.frames_sent);
   out->Counter("frames_lost_total", "Frames missing or damaged in fetches.",

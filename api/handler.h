@@ -80,6 +80,8 @@ class AnswerStream {
   virtual ~AnswerStream() = default;
   // The next answer; the last has `end` and is followed by none. May block.
   virtual Answer Next() = 0;
+  // At most so many bytes of body has what Next says next.
+  virtual uint64_t next_body_bytes() const { return 0; }
   // Next has nothing to say before this time (Clock::MonotonicMs); 0: it has.
   virtual int64_t not_before_ms() const { return 0; }
 };

@@ -134,6 +134,13 @@ class FrameStream final : public AnswerStream {
     return answer;
   }
 
+  uint64_t next_body_bytes() const override {
+    uint64_t bytes = 0;
+    const size_t end = BatchEnd();
+    for (size_t i = next_; i < end; i++) bytes += RefAt(i).bytes;
+    return bytes;
+  }
+
  private:
   const FrameRef& RefAt(size_t i) const {
     const FrameAt& at = schedule_[i];

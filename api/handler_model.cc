@@ -117,6 +117,9 @@ class ProfileStream final : public AnswerStream {
     offset_ += piece.size();
     return answer;
   }
+  uint64_t next_body_bytes() const override {
+    return std::min<uint64_t>(profile_->size() - offset_, kPieceBytes);
+  }
 
  private:
   static constexpr size_t kPieceBytes = 2u << 20;

@@ -64,7 +64,8 @@ struct ServerMetrics {
   std::atomic<int64_t> requests_open{0};
   std::atomic<uint64_t> received_bytes{0};
   std::atomic<uint64_t> sent_bytes{0};
-  std::atomic<int64_t> upload_bytes_held{0};
+  std::atomic<int64_t> upload_bytes_held{0};  // requests not answered
+  std::atomic<int64_t> send_bytes_held{0};    // answers not yet sent
   std::atomic<uint64_t> malformed_messages{0};
   std::atomic<uint64_t> deadlines_missed{0};  // peers that fell silent
   std::atomic<uint64_t> frames_stored{0};

@@ -108,6 +108,7 @@ asio::awaitable<void> Session::Run() {
     co_await run_event_.WaitFor(TickMs());
   }
   ReleaseUpload(upload_bytes_);
+  TakeQueued(queued_bytes_);
   context_->metrics->connections_open--;
   on_end_();
 }
@@ -296,16 +297,23 @@ asio::awaitable<void> Session::Accept() {
 
 // --- Working. ---
 
-asio::awaitable<void> Session::TakeSlot() {
-  while (!closed_ && (slots_used_ >= shared_->options.concurrent_requests ||
-                      queued_bytes_ >= shared_->options.send_queue_bytes)) {
-    co_await slot_event_.Wait();
-  }
-  slots_used_++;
+bool Session::HasSlot(uint64_t answer_bytes) const {
+  if (slots_used_ >= shared_->options.concurrent_requests) return false;
+  const uint64_t limit = shared_->options.send_queue_bytes;
+  const uint64_t taken = queued_bytes_ + slot_bytes_;
+  // What is larger than the whole queue comes through alone.
+  return taken == 0 || (taken < limit && answer_bytes <= limit - taken);
 }
 
-void Session::GiveSlot() {
+asio::awaitable<void> Session::TakeSlot(uint64_t answer_bytes) {
+  while (!closed_ && !HasSlot(answer_bytes)) co_await slot_event_.Wait();
+  slots_used_++;
+  slot_bytes_ += answer_bytes;
+}
+
+void Session::GiveSlot(uint64_t answer_bytes) {
   slots_used_--;
+  slot_bytes_ -= answer_bytes;
   slot_event_.NotifyAll();
 }
 
@@ -313,14 +321,14 @@ asio::awaitable<void> Session::Serve(Request request) {
   auto self = shared_from_this();
   const MessageHeader header = request->header;
   int64_t began_ns = context_->clock->MonotonicNs();
-  co_await TakeSlot();
+  co_await TakeSlot(0);
   HandlerReply reply;
   if (!closed_) {
     reply = co_await OnPool(shared_->store_pool, [this, &request] {
       return handler_.Handle(*request);
     });
   }
-  GiveSlot();
+  GiveSlot(0);
   ReleaseUpload(request->meta.size() + request->body.size());
   request.reset();
   StatusCode code = reply.first.code;
@@ -346,13 +354,14 @@ asio::awaitable<void> Session::ServeRest(uint64_t request,
     if (int64_t wait_ms = rest->not_before_ms() - NowMs(); wait_ms > 0) {
       co_await StrandEvent(transport_->executor()).WaitFor(wait_ms);
     }
-    co_await TakeSlot();
+    const uint64_t bytes = rest->next_body_bytes();
+    co_await TakeSlot(bytes);
     Answer answer;
     if (!closed_) {
       answer = co_await OnPool(shared_->store_pool,
                                [&rest] { return rest->Next(); });
     }
-    GiveSlot();
+    GiveSlot(bytes);
     if (closed_) break;
     end = answer.end;
     *code = answer.code;
@@ -368,10 +377,20 @@ asio::awaitable<void> Session::ServeRest(uint64_t request,
 
 // --- Writing. ---
 
+void Session::AddQueued(uint64_t bytes) {
+  queued_bytes_ += bytes;
+  context_->metrics->send_bytes_held += static_cast<int64_t>(bytes);
+}
+
+void Session::TakeQueued(uint64_t bytes) {
+  queued_bytes_ -= bytes;
+  context_->metrics->send_bytes_held -= static_cast<int64_t>(bytes);
+}
+
 void Session::Send(Answer answer) {
   if (closed_) return;
   bool close = answer.close;
-  queued_bytes_ += answer.total_bytes();
+  AddQueued(answer.total_bytes());
   queue_.push_back(std::move(answer));
   queue_event_.NotifyAll();
   if (close) BeginClose();
@@ -423,7 +442,7 @@ asio::awaitable<bool> Session::WriteBatch() {
     if (taken > 0) left.front() += taken;
   }
   batch_.clear();
-  queued_bytes_ -= bytes;
+  TakeQueued(bytes);
   slot_event_.NotifyAll();
   if (ending()) run_event_.NotifyAll();
   co_return true;

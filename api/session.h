@@ -35,7 +35,9 @@ struct SessionOptions {
   int64_t linger_ms = 1'000;
   // A drained session waits so long for another request before it closes.
   int64_t drain_idle_ms = 250;
-  // Answers waiting to be sent; a stream pauses above.
+  // Answers waiting to be sent, and what of streams is being read for them: a
+  // stream goes on when its next message fits, or nothing else is there. First
+  // answers, whose size nobody knows before, begin below the limit.
   uint64_t send_queue_bytes = 8ull << 20;
   // Requests of one connection that are worked on at the same time.
   uint32_t concurrent_requests = 8;
@@ -96,10 +98,14 @@ class Session final : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> Accept();
   boost::asio::awaitable<bool> WriteBatch();
   // Until a request may be worked on and its answer has room.
-  boost::asio::awaitable<void> TakeSlot();
-  void GiveSlot();
+  boost::asio::awaitable<void> TakeSlot(uint64_t answer_bytes);
+  void GiveSlot(uint64_t answer_bytes);
+  bool HasSlot(uint64_t answer_bytes) const;
 
   void Send(Answer answer);
+  // Keep queued_bytes_.
+  void AddQueued(uint64_t bytes);
+  void TakeQueued(uint64_t bytes);
   void ReleaseUpload(uint64_t bytes);
   void BeginClose();
   void CloseNow();
@@ -131,6 +137,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   // Working.
   uint32_t open_requests_ = 0;
   uint32_t slots_used_ = 0;
+  uint64_t slot_bytes_ = 0;  // that they are about to queue
   StrandEvent slot_event_;
 
   // Writing.

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/session.h"
 #include "base/clock.h"
 #include "store/memory_engine.h"
 #include "tests/api/raw_client.h"
@@ -20,6 +21,13 @@
 
 namespace reprise {
 namespace {
+
+// A session of 8 MB in frames of 50 KB: a few fetches of it are far more than
+// the kernel's buffers hold.
+WireSave BigSave() {
+  return MakeWireSave(GqaModel(), "chat", ToyTokens(1, 64 * 40),
+                      {.section_bytes = 50'000});
+}
 
 class ServerTest : public testing::Test {
  protected:
@@ -226,18 +234,16 @@ TEST_F(ServerTest, HalfAMessageAndSilenceMeetTheDeadline) {
   EXPECT_TRUE(client->AtEnd());
 }
 
-TEST_F(ServerTest, ASlowReaderHoldsNoMoreThanItsQueue) {
+TEST_F(ServerTest, ASlowReaderGetsEverything) {
   options_.send_queue_bytes = 256 << 10;
   context_.limits.fetch_message_bytes = 64 << 10;
   Start();
   auto client = Connect();
-  WireSave save = MakeWireSave(GqaModel(), "chat", ToyTokens(1, 64 * 40));
-  ASSERT_NO_FATAL_FAILURE(Save(client.get(), save));
+  ASSERT_NO_FATAL_FAILURE(Save(client.get(), BigSave()));
   client->SetReceiveBuffer(64 << 10);
   wire::FetchT fetch = FetchOf("chat");
   uint64_t asked = 0;
-  // Far more than the kernel's buffers hold.
-  for (uint64_t i = 1; i <= 40; i++) {
+  for (uint64_t i = 1; i <= 8; i++) {
     ASSERT_TRUE(client->Send(MessageType::kFetch, i, fetch));
     asked++;
   }
@@ -249,6 +255,64 @@ TEST_F(ServerTest, ASlowReaderHoldsNoMoreThanItsQueue) {
     ASSERT_EQ(message->error_message(), "");
     if (message->header.end()) ends++;
   }
+}
+
+// What the session that `fetched` came from holds at most: its queue, a
+// message's own bytes apart from frames, and first answers that began together.
+uint64_t MostHeld(const Fetched& fetched, uint64_t queue_bytes) {
+  constexpr uint64_t kHeads = 16 << 10;
+  const MessageHeader& manifest = fetched.manifest.header;
+  const uint64_t first_answer = kMessageHeaderBytes + manifest.meta_bytes;
+  return queue_bytes + kHeads +
+         SessionOptions().concurrent_requests * first_answer;
+}
+
+TEST_F(ServerTest, AClientThatReadsNothingIsBoundedHarmlessAndDropped) {
+  options_.send_queue_bytes = 1 << 20;
+  options_.timeouts.write_ms = 500;
+  context_.limits.fetch_message_bytes = 512 << 10;
+  Start();
+  auto good = Connect();
+  ASSERT_NO_FATAL_FAILURE(Save(good.get(), BigSave()));
+  Fetched fetched;
+  ASSERT_NO_FATAL_FAILURE(FetchAll(good.get(), FetchOf("chat"), &fetched));
+  const uint64_t bound = MostHeld(fetched, options_.send_queue_bytes);
+
+  auto silent = Connect();
+  silent->SetReceiveBuffer(64 << 10);
+  for (uint64_t i = 1; i <= 40; i++) {
+    ASSERT_TRUE(silent->Send(MessageType::kFetch, i, FetchOf("chat")));
+  }
+  uint64_t most_held = 0;
+  uint64_t served = 0;
+  while (metrics_.deadlines_missed == 0 && served < 100'000) {
+    auto list = good->Call(MessageType::kList, wire::ListT());
+    ASSERT_TRUE(list.has_value());
+    ASSERT_EQ(list->error_message(), "");
+    served++;
+    most_held =
+        std::max(most_held, static_cast<uint64_t>(metrics_.send_bytes_held));
+  }
+  EXPECT_EQ(metrics_.deadlines_missed, 1u);
+  EXPECT_GE(served, 20u);
+  EXPECT_GE(most_held, options_.send_queue_bytes / 2) << "never was full";
+  EXPECT_LE(most_held, bound);
+
+  // Nothing of it is left: neither memory nor requests nor leases.
+  for (int i = 0; i < 1'000 && metrics_.connections_open > 1; i++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(metrics_.connections_open, 1);
+  EXPECT_EQ(metrics_.send_bytes_held, 0);
+  EXPECT_EQ(metrics_.requests_open, 0);
+  std::vector<HeadStore::ListedHead> leases;
+  ASSERT_TRUE(engine_->ListHeads(HeadSpace::kLease, "", "", 100, &leases).ok());
+  EXPECT_TRUE(leases.empty()) << leases.size();
+  // It finds out once it has read what was sent before.
+  while (silent->Receive().has_value()) {
+  }
+  EXPECT_TRUE(silent->AtEnd());
+  ASSERT_NO_FATAL_FAILURE(FetchAll(good.get(), FetchOf("chat"), &fetched));
 }
 
 TEST_F(ServerTest, DrainFinishesWhatIsOpenAndRefusesWhatIsNew) {

@@ -107,6 +107,7 @@ class SessionTest : public testing::Test {
     EXPECT_EQ(metrics_.connections_open, 0);
     EXPECT_EQ(metrics_.requests_open, 0);
     EXPECT_EQ(metrics_.upload_bytes_held, 0);
+    EXPECT_EQ(metrics_.send_bytes_held, 0);
     std::vector<RawMessage> messages;
     whole_ = Split(peer->written, &messages);
     return messages;

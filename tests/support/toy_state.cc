@@ -10,8 +10,6 @@
 namespace reprise {
 namespace {
 
-constexpr uint64_t kSectionBytes = 40;
-
 FrameInfo InfoOf(const SegmentRecord& segment, const LayerGroup& group,
                  const HeadRange& heads, uint8_t stage, ProfileId profile) {
   FrameInfo info;
@@ -29,7 +27,8 @@ FrameInfo InfoOf(const SegmentRecord& segment, const LayerGroup& group,
 }
 
 // One section, of the first plane slice, with random bytes.
-Bytes MakeFrame(const ModelSpec& spec, FrameInfo info, Random* random) {
+Bytes MakeFrame(const ModelSpec& spec, FrameInfo info, uint32_t section_bytes,
+                Random* random) {
   const auto slices = SlicePlanes(spec, info.layers, info.heads);
   REPRISE_CHECK(slices.ok() && !slices->empty());
   for (const PlaneSlice& slice : *slices) {
@@ -37,13 +36,13 @@ Bytes MakeFrame(const ModelSpec& spec, FrameInfo info, Random* random) {
   }
   FrameBuilder builder;
   builder.Start(info, 1);
-  random->Fill(builder.BeginSection(kSectionBytes));
+  random->Fill(builder.BeginSection(section_bytes));
   FrameSection section;
   section.layer = slices->front().layer;
   section.plane = slices->front().plane;
   section.channel_first = slices->front().channel_first();
   section.channel_count = slices->front().channels();
-  builder.EndSection(section, kSectionBytes);
+  builder.EndSection(section, section_bytes);
   const Result<ByteView> bytes = builder.Finish();
   REPRISE_CHECK(bytes.ok());
   return Bytes(bytes->begin(), bytes->end());
@@ -113,7 +112,8 @@ ToyRendition MakeToyRendition(const ModelSpec& spec,
         const HeadRange heads{rank, 1, options.ranks};
         const FrameInfo info =
             InfoOf(segment, groups[g], heads, stage, options.profile);
-        toy.frames.push_back(MakeFrame(spec, info, &random));
+        toy.frames.push_back(
+            MakeFrame(spec, info, options.section_bytes, &random));
         FrameRef ref;
         ref.rendition = rendition.id;
         ref.space = FrameSpaceOf(options.tier, segment.is_tail());

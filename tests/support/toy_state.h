@@ -33,6 +33,7 @@ struct ToyOptions {
   uint16_t ranks = 1;  // frames a layer group, by head
   uint8_t stages = 1;
   ProfileId profile;
+  uint32_t section_bytes = 40;  // of each frame's one section
 };
 
 // A rendition of one segment and its frames, in the order of
