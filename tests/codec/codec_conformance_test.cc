@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/limits.h"
+#include "codec/exact_simd.h"
 #include "tests/support/allocation_count.h"
 #include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
@@ -25,8 +26,24 @@ TEST(CodecCasesTest, HoldEveryRegisteredCodec) {
   for (const CodecCase& codec_case : CodecCases()) {
     EXPECT_NE(CodecOf(codec_case), nullptr) << codec_case.name;
     ids.insert(codec_case.id);
+    EXPECT_EQ(OptionsOf(codec_case).status().ToString(), "OK");
+    EXPECT_NE(CodecOf(codec_case)->is_exact(), codec_case.problem != nullptr)
+        << codec_case.name;
   }
   EXPECT_EQ(ids.size(), AllCodecs().size());
+}
+
+// What Decode may say of a frame that a wrong encoder made, or of one that
+// lacks tokens where nobody asked which.
+bool IsRefusal(const Status& status) {
+  return status.Is(StatusCode::kDataLoss) ||
+         status.Is(StatusCode::kInvalidArgument) ||
+         status.Is(StatusCode::kFailedPrecondition);
+}
+
+bool IsZero(ByteView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(),
+                     [](uint8_t byte) { return byte == 0; });
 }
 
 // A model, cut to one frame, and the case's profile for it.
@@ -40,6 +57,12 @@ struct Setting {
 class CodecConformanceTest : public testing::TestWithParam<CodecCase> {
  protected:
   const Codec& codec() const { return *CodecOf(GetParam()); }
+
+  void SetUp() override {
+    auto options = OptionsOf(GetParam());
+    ASSERT_TRUE(options.ok()) << options.status().ToString();
+    options_ = *std::move(options);
+  }
 
   // Sets setting_ up. False, after a failure was added, when there is none.
   bool Use(const ModelSpec& spec, FramePlace place) {
@@ -66,10 +89,18 @@ class CodecConformanceTest : public testing::TestWithParam<CodecCase> {
     return rows;
   }
 
-  Bytes Encode(const KvRows& rows) const {
-    Result<Bytes> frame = EncodeFrame(codec(), setting_.profile.get(),
-                                      InfoOf(setting_.spec, setting_.place),
-                                      setting_.slices, rows);
+  EncodeRequest RequestFor(std::span<const ConstPlaneRows> rows) const {
+    return {.info = InfoOf(setting_.spec, setting_.place),
+            .slices = setting_.slices,
+            .rows = rows,
+            .profile = setting_.profile.get(),
+            .options = options_.get()};
+  }
+
+  Bytes Encode(const KvRows& rows, TokenMask kept = kAllTokens) const {
+    Result<Bytes> frame = EncodeFrame(
+        codec(), setting_.profile.get(), InfoOf(setting_.spec, setting_.place),
+        setting_.slices, rows, options_.get(), kept);
     EXPECT_TRUE(frame.ok()) << frame.status().ToString();
     return frame.ok() ? *std::move(frame) : Bytes();
   }
@@ -79,8 +110,25 @@ class CodecConformanceTest : public testing::TestWithParam<CodecCase> {
                        token_count, rows);
   }
 
-  // Values there and back, bit for bit if the codec says so; else at least
-  // the same in two decodings.
+  // Of a lossy codec: that the rows are as near as its page says.
+  void ExpectBounds(const Bytes& frame, const KvRows& rows, const KvRows& out,
+                    TokenMask kept) const {
+    FrameView view;
+    ASSERT_TRUE(ParseFrame(frame, &view).ok());
+    for (size_t i = 0; i < setting_.slices.size(); ++i) {
+      const CodedSlice coded{.frame = view,
+                             .index = i,
+                             .slice = setting_.slices[i],
+                             .rows = rows,
+                             .decoded = out,
+                             .token_count = setting_.place.token_count,
+                             .kept = kept};
+      ASSERT_EQ(GetParam().problem(coded), "") << "slice " << i;
+    }
+  }
+
+  // Values there and back, bit for bit if the codec says so; else within its
+  // bounds. The same in two decodings.
   void ExpectRoundTrip(KvKind kind) const {
     const uint32_t tokens = setting_.place.token_count;
     const KvRows rows = Rows(kind);
@@ -90,6 +138,8 @@ class CodecConformanceTest : public testing::TestWithParam<CodecCase> {
     EXPECT_TRUE(out.GuardsAreWhole(tokens));
     if (codec().is_exact()) {
       EXPECT_EQ(out.Packed(), rows.Packed());
+    } else {
+      ExpectBounds(frame, rows, out, kAllTokens);
     }
     KvRows wide(setting_.slices, tokens, kGap);
     ASSERT_EQ(Decode(frame, tokens, &wide).ToString(), "OK");
@@ -104,6 +154,7 @@ class CodecConformanceTest : public testing::TestWithParam<CodecCase> {
            std::to_string(setting_.place.heads.total);
   }
 
+  std::shared_ptr<const CodecOptions> options_;
   Setting setting_;
 };
 
@@ -226,10 +277,7 @@ TEST_P(CodecConformanceTest, WarmScratchAndBuilderChangeNothing) {
     const KvRows rows = Rows(KvKind::kTypical);
     const Bytes cold = Encode(rows);
     const std::vector<ConstPlaneRows> views = rows.Const();
-    const EncodeRequest request{.info = InfoOf(spec, setting_.place),
-                                .slices = setting_.slices,
-                                .rows = views,
-                                .profile = setting_.profile.get()};
+    const EncodeRequest request = RequestFor(views);
     ASSERT_EQ(codec().Encode(request, &scratch, &builder).ToString(), "OK");
     Result<ByteView> warm = builder.Finish();
     ASSERT_TRUE(warm.ok());
@@ -243,10 +291,7 @@ TEST_P(CodecConformanceTest, AllocatesNothingOnceWarm) {
   KvRows out(setting_.slices, 64);
   const std::vector<ConstPlaneRows> views = rows.Const();
   const std::vector<PlaneRows> targets = out.Mutable();
-  const EncodeRequest encode{.info = InfoOf(setting_.spec, setting_.place),
-                             .slices = setting_.slices,
-                             .rows = views,
-                             .profile = setting_.profile.get()};
+  const EncodeRequest encode = RequestFor(views);
   const DecodeRequest decode{.slices = setting_.slices,
                              .rows = targets,
                              .token_count = 64,
@@ -343,10 +388,7 @@ TEST_P(CodecConformanceTest, RefusesBadRequestsBeforeItTouchesARow) {
   ASSERT_TRUE(Use(TinyModel(), {}));
   const KvRows rows = Rows(KvKind::kTypical);
   std::vector<ConstPlaneRows> views = rows.Const();
-  EncodeRequest encode{.info = InfoOf(setting_.spec, setting_.place),
-                       .slices = setting_.slices,
-                       .rows = std::span(views).first(views.size() - 1),
-                       .profile = setting_.profile.get()};
+  EncodeRequest encode = RequestFor(std::span(views).first(views.size() - 1));
   CodecScratch scratch;
   FrameBuilder builder;
   EXPECT_TRUE(codec()
@@ -385,6 +427,13 @@ TEST_P(CodecConformanceTest, RefusesToDecodeWithoutTheProfileThatIsNamed) {
   ASSERT_TRUE(Use(TinyModel(), {}));
   const Bytes frame = Encode(Rows(KvKind::kTypical));
   KvRows out(setting_.slices, 64);
+  if (GetParam().decodes_without_profile) {
+    KvRows with(setting_.slices, 64);
+    ASSERT_TRUE(Decode(frame, 64, &with).ok());
+    ASSERT_TRUE(DecodeFrame(nullptr, setting_.spec, frame, 64, &out).ok());
+    EXPECT_EQ(out.Packed(), with.Packed());
+    return;
+  }
   EXPECT_TRUE(DecodeFrame(nullptr, setting_.spec, frame, 64, &out)
                   .Is(StatusCode::kFailedPrecondition));
   auto other = ProfileOf(GetParam(), TinyModel(DType::kBf16));
@@ -433,9 +482,7 @@ TEST_P(CodecConformanceTest, SurvivesAnyResealedDamage) {
         KvRows out(setting_.slices, 19, kGap);
         const Status status = Decode(changed, 19, &out);
         ASSERT_TRUE(out.GuardsAreWhole(19)) << "round " << round;
-        ASSERT_TRUE(status.ok() || status.Is(StatusCode::kDataLoss) ||
-                    status.Is(StatusCode::kInvalidArgument))
-            << status.ToString();
+        ASSERT_TRUE(status.ok() || IsRefusal(status)) << status.ToString();
         ++(status.ok() ? decoded : refused);
       }
     }
@@ -473,8 +520,7 @@ TEST_P(CodecConformanceTest, SurvivesSectionsOfOtherSizes) {
     KvRows out(setting_.slices, 19, kGap);
     const Status status = Decode(*changed, 19, &out);
     ASSERT_TRUE(out.GuardsAreWhole(19)) << "round " << round;
-    ASSERT_TRUE(status.ok() || status.Is(StatusCode::kDataLoss))
-        << status.ToString();
+    ASSERT_TRUE(status.ok() || IsRefusal(status)) << status.ToString();
   }
 }
 
@@ -514,6 +560,80 @@ TEST_P(CodecConformanceTest, RefusesMissingRepeatedAndSwappedSections) {
     KvRows out(setting_.slices, 19, kGap);
     EXPECT_TRUE(Decode(*changed, 19, &out).Is(StatusCode::kDataLoss));
     EXPECT_TRUE(out.GuardsAreWhole(19));
+  }
+}
+
+// The best one made the frame; each other must make and read the same.
+TEST_P(CodecConformanceTest, EveryInstructionSetMakesAndReadsTheSameBytes) {
+  for (const DType dtype : kAllDTypes) {
+    for (const KvKind kind : kAllKvKinds) {
+      ASSERT_TRUE(Use(PlainModel("sets", 2, 3, 80, dtype), {}));
+      SCOPED_TRACE(std::string(DTypeName(dtype)) + ", " + Describe(kind));
+      const KvRows rows = Rows(kind);
+      const Bytes frame = Encode(rows);
+      KvRows wanted(setting_.slices, 64);
+      ASSERT_EQ(Decode(frame, 64, &wanted).ToString(), "OK");
+      for (const int64_t target : ExactTargets()) {
+        ChooseExactTarget(target);
+        KvRows out(setting_.slices, 64);
+        const Bytes again = Encode(rows);
+        const Status status = Decode(frame, 64, &out);
+        ChooseExactTarget(0);
+        EXPECT_EQ(again, frame) << ExactTargetName(target);
+        ASSERT_EQ(status.ToString(), "OK") << ExactTargetName(target);
+        EXPECT_EQ(out.Packed(), wanted.Packed()) << ExactTargetName(target);
+      }
+    }
+  }
+}
+
+TEST_P(CodecConformanceTest, RefusesToDropTokensUnlessItCan) {
+  ASSERT_TRUE(Use(TinyModel(), {.token_count = 17}));
+  const KvRows rows = Rows(KvKind::kTypical);
+  EXPECT_EQ(Encode(rows, FirstTokens(17)), Encode(rows));
+  if (codec().can_drop_tokens()) return;
+  const std::vector<ConstPlaneRows> views = rows.Const();
+  EncodeRequest request = RequestFor(views);
+  request.kept = FirstTokens(17) & ~TokenMask{4};
+  CodecScratch scratch;
+  FrameBuilder builder;
+  EXPECT_TRUE(codec()
+                  .Encode(request, &scratch, &builder)
+                  .Is(StatusCode::kUnimplemented));
+}
+
+TEST_P(CodecConformanceTest, ZeroesTheRowsOfDroppedTokens) {
+  if (!codec().can_drop_tokens()) return;
+  Random random(5);
+  for (uint16_t tokens = 1; tokens <= kSegmentTokens; ++tokens) {
+    const KvKind kind = kAllKvKinds[tokens % std::size(kAllKvKinds)];
+    const DType dtype = kAllDTypes[tokens % std::size(kAllDTypes)];
+    ASSERT_TRUE(Use(TinyModel(dtype), {.token_count = tokens}));
+    SCOPED_TRACE(std::string(DTypeName(dtype)) + ", " + Describe(kind));
+    const TokenMask all = FirstTokens(tokens);
+    const TokenMask kept = all & (random.U64() | random.U64()) & ~TokenMask{1};
+    const KvRows rows = Rows(kind);
+    const Bytes frame = Encode(rows, kept);
+    KvRows out(setting_.slices, tokens);
+    TokenMask found = kAllTokens;
+    ASSERT_EQ(DecodeFrame(setting_.profile.get(), setting_.spec, frame, tokens,
+                          &out, &found)
+                  .ToString(),
+              "OK");
+    EXPECT_TRUE(out.GuardsAreWhole(tokens));
+    EXPECT_EQ(found, kept | ~all);
+    for (size_t i = 0; i < setting_.slices.size(); ++i) {
+      for (uint32_t t = 0; t < tokens; ++t) {
+        if ((kept >> t & 1) != 0) continue;
+        EXPECT_TRUE(IsZero(out.RowView(i, t))) << t;
+      }
+    }
+    ExpectBounds(frame, rows, out, kept);
+    KvRows untouched(setting_.slices, tokens);
+    EXPECT_TRUE(
+        Decode(frame, tokens, &untouched).Is(StatusCode::kFailedPrecondition));
+    EXPECT_TRUE(untouched.GuardsAreWhole(0));
+    EXPECT_EQ(Decode(frame, 0, &untouched).ToString(), "OK");
   }
 }
 

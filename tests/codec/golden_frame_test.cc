@@ -109,14 +109,17 @@ void WriteRecord(const Record& record, const fs::path& folder) {
   }
   auto profile = ProfileOf(*found, record.spec);
   ASSERT_TRUE(profile.ok());
+  auto options = OptionsOf(*found);
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
   FramePlace place = record.place;
   place.layers = LayerGroupsOf(record.spec)[0];
   auto slices = SlicePlanes(record.spec, place.layers, place.heads);
   ASSERT_TRUE(slices.ok());
   KvRows rows(*slices, place.token_count);
   rows.Fill(record.kind, 7, place.first_token);
-  Result<Bytes> frame = EncodeFrame(*CodecOf(*found), profile->get(),
-                                    InfoOf(record.spec, place), *slices, rows);
+  Result<Bytes> frame =
+      EncodeFrame(*CodecOf(*found), profile->get(), InfoOf(record.spec, place),
+                  *slices, rows, options->get());
   ASSERT_TRUE(frame.ok()) << frame.status().ToString();
   KvRows decoded(*slices, place.token_count);
   ASSERT_TRUE(DecodeFrame(profile->get(), record.spec, *frame,

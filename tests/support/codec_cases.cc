@@ -2,7 +2,6 @@
 
 #include "base/limits.h"
 #include "codec/exact_profile.h"
-#include "tests/support/kv_values.h"
 
 namespace reprise {
 namespace {
@@ -29,6 +28,14 @@ std::vector<CodecCase> CodecCases() {
       {.name = "Exact", .id = CodecId::kExact},
       {.name = "ExactProfile", .id = CodecId::kExact, .fit = FitExact},
   };
+}
+
+Result<std::shared_ptr<const CodecOptions>> OptionsOf(
+    const CodecCase& codec_case) {
+  if (codec_case.options.empty()) {
+    return std::shared_ptr<const CodecOptions>();
+  }
+  return CodecOf(codec_case)->ParseOptions(codec_case.options);
 }
 
 Result<std::shared_ptr<const CodecProfile>> ProfileOf(

@@ -20,10 +20,15 @@ FrameInfo InfoOf(const ModelSpec& spec, const FramePlace& place) {
 Result<Bytes> EncodeFrame(const Codec& codec, const CodecProfile* profile,
                           const FrameInfo& info,
                           std::span<const PlaneSlice> slices,
-                          const KvRows& rows) {
+                          const KvRows& rows, const CodecOptions* options,
+                          TokenMask kept) {
   const std::vector<ConstPlaneRows> views = rows.Const();
-  const EncodeRequest request{
-      .info = info, .slices = slices, .rows = views, .profile = profile};
+  const EncodeRequest request{.info = info,
+                              .slices = slices,
+                              .rows = views,
+                              .profile = profile,
+                              .options = options,
+                              .kept = kept};
   CodecScratch scratch;
   FrameBuilder builder;
   REPRISE_RETURN_IF_ERROR(codec.Encode(request, &scratch, &builder));
@@ -32,7 +37,8 @@ Result<Bytes> EncodeFrame(const Codec& codec, const CodecProfile* profile,
 }
 
 Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
-                   ByteView frame, uint32_t token_count, KvRows* rows) {
+                   ByteView frame, uint32_t token_count, KvRows* rows,
+                   TokenMask* kept) {
   FrameView view;
   REPRISE_RETURN_IF_ERROR(ParseFrame(frame, &view));
   REPRISE_RETURN_IF_ERROR(CheckFrameAgainstModel(view, spec));
@@ -45,7 +51,8 @@ Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
   const DecodeRequest request{.slices = slices,
                               .rows = targets,
                               .token_count = token_count,
-                              .profile = profile};
+                              .profile = profile,
+                              .kept = kept};
   CodecScratch scratch;
   return codec->Decode(view, request, &scratch);
 }

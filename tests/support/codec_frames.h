@@ -27,11 +27,15 @@ FrameInfo InfoOf(const ModelSpec& spec, const FramePlace& place);
 Result<Bytes> EncodeFrame(const Codec& codec, const CodecProfile* profile,
                           const FrameInfo& info,
                           std::span<const PlaneSlice> slices,
-                          const KvRows& rows);
+                          const KvRows& rows,
+                          const CodecOptions* options = nullptr,
+                          TokenMask kept = kAllTokens);
 
 // Parses, checks against the model and decodes the first `token_count` tokens.
+// `kept` is DecodeRequest's.
 Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
-                   ByteView frame, uint32_t token_count, KvRows* rows);
+                   ByteView frame, uint32_t token_count, KvRows* rows,
+                   TokenMask* kept = nullptr);
 
 // Makes all checksums of a frame right again: what a wrong encoder writes.
 // Does nothing to a frame whose sizes make no sense.
