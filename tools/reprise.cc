@@ -17,6 +17,8 @@ constexpr char kFooter[] = R"(Examples:
   reprise rewind experiment --tokens 512
   reprise verify chat-42               read and decode all of it
   reprise export chat-42 chat-42.rpx   one file, for another store
+  reprise calibrate pq:d=4             train a codec on what is stored
+  reprise plan --context 131072 --memory 80GB
   reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
 
 Results go to stdout, as JSON with --json; errors go to stderr. The exit
@@ -72,6 +74,7 @@ int main(int argc, char** argv) {
   reprise::AddSessionCommands(&app, &context);
   reprise::AddTransferCommands(&app, &context);
   reprise::AddStoreCommands(&app, &context);
+  reprise::AddModelCommands(&app, &context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -42,6 +42,7 @@ struct CommandContext {
 void AddSessionCommands(CLI::App* app, CommandContext* context);
 void AddStoreCommands(CLI::App* app, CommandContext* context);
 void AddTransferCommands(CLI::App* app, CommandContext* context);
+void AddModelCommands(CLI::App* app, CommandContext* context);
 
 // An id given as 64 digits.
 Result<CommitId> ParseCommitId(const std::string& text);

@@ -34,9 +34,10 @@ using testing::AssertionFailure;
 using testing::AssertionResult;
 using testing::AssertionSuccess;
 
-const char* const kCommands[] = {
-    "status", "ls",     "show", "match", "fork",   "rewind",    "rm",
-    "export", "import", "fsck", "gc",    "verify", "dump-frame"};
+const char* const kCommands[] = {"status",     "ls",        "show", "match",
+                                 "fork",       "rewind",    "rm",   "export",
+                                 "import",     "fsck",      "gc",   "verify",
+                                 "dump-frame", "calibrate", "plan"};
 
 std::string TextOf(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -159,6 +160,16 @@ TEST_F(RepriseCliTest, HelpNamesEveryCommand) {
   EXPECT_LE(LongestLine(help.out), 80u);
 }
 
+TEST_F(RepriseCliTest, PlansForAShapeWithoutADaemon) {
+  const Outcome plan = RunBare(
+      "plan --shape 32,32,128 --context 128000 --memory 80GB "
+      "--state-ratio 2 --history-ratio 125 --json");
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  const json shown = json::parse(plan.out);
+  EXPECT_EQ(shown["by_history"]["users"], 149);
+  EXPECT_EQ(shown["by_state"]["users"], 2);
+}
+
 TEST_F(RepriseCliTest, WrongCommandsExitWith2) {
   for (const char* words :
        {"", "frobnicate", "ls a b", "show", "fork a", "rewind a",
@@ -212,7 +223,9 @@ TEST_F(RepriseCliTest, ADaemonThatIsSilentExitsWith1InTime) {
                                   std::to_string(ntohs(address.sin_port)));
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
   EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_TRUE(Holds(outcome.err, "--timeout-ms"));
+  // Whichever ends first: waiting for the hello, or for the answer.
+  EXPECT_TRUE(Holds(outcome.err, "--timeout-ms") ||
+              Holds(outcome.err, "no hello within 300 ms"));
   close(listener);
 }
 
@@ -401,6 +414,22 @@ TEST_F(RepriseCliTest, ExportsAndImports) {
                 "file ends at byte");
   ExpectFailure("export chat-1 " + Path("no/such/folder.rpx"), "the file");
   EXPECT_TRUE(Names("cut").empty());
+}
+
+TEST_F(RepriseCliTest, CalibratesAndPlansFromWhatIsStored) {
+  SaveSessions();
+  const json made = RunJson("calibrate exact --out " + Path("profile"));
+  EXPECT_EQ(made["sessions"], 3u);
+  EXPECT_EQ(made["tokens"], 192u + 64u + 64u);
+  EXPECT_EQ(made["profile_bytes"], TextOf(Path("profile")).size());
+  const json plan = RunJson("plan --context 1000 --memory 1MiB");
+  EXPECT_EQ(plan["sessions_measured"], 3u);
+  EXPECT_GT(plan["state_ratio"], 0.1);
+  // chat-1 was saved twice.
+  EXPECT_GT(plan["history_ratio"], plan["state_ratio"]);
+  ExpectFailure("plan --context 1000 --memory 1MiB --tier near",
+                "no session of the model has all its segments at tier near");
+  ExpectFailure("calibrate exact --model 00", "no session is of a model");
 }
 
 TEST_F(RepriseCliTest, DumpsAFrame) {

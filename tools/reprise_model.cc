@@ -1,0 +1,309 @@
+// calibrate, plan: what concerns a model rather than a session.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/calibration.h"
+#include "tools/capacity_plan.h"
+#include "tools/progress.h"
+#include "tools/reprise_command.h"
+#include "tools/table.h"
+
+namespace reprise {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint32_t kPage = 1000;
+
+// The model that `text` begins the id of; with an empty text, the only one
+// that has sessions.
+Result<ModelId> FindModel(Client* client, const std::string& text) {
+  std::vector<ModelId> found;
+  std::string cursor;
+  while (true) {
+    REPRISE_ASSIGN_OR_RETURN(const auto page, client->List("", cursor, kPage));
+    if (page.empty()) break;
+    for (const SessionSummary& session : page) {
+      const bool fits = session.model.Hex().starts_with(text);
+      if (fits &&
+          std::find(found.begin(), found.end(), session.model) == found.end()) {
+        found.push_back(session.model);
+      }
+    }
+    cursor = page.back().name;
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    return NotFoundError("model: no session is of a model \"" + text + "\"");
+  }
+  std::string names;
+  for (const ModelId& model : found) names += " " + model.ShortHex();
+  return InvalidArgumentError("model: " + std::to_string(found.size()) +
+                              " models have sessions, name one of" + names);
+}
+
+struct CalibrateArguments {
+  std::string codec;
+  std::string model;
+  std::string out;
+  CalibrationRequest request;
+  uint64_t max_memory_mib = 2048;
+};
+
+Status WriteFile(const std::string& path, ByteView bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (file) return Status();
+  return ResourceExhaustedError("calibrate: " + path + " takes no " +
+                                std::to_string(bytes.size()) + " bytes");
+}
+
+Status RunCalibrate(CommandContext* context, CalibrateArguments arguments) {
+  CalibrationRequest& request = arguments.request;
+  REPRISE_ASSIGN_OR_RETURN(request.codec, ParseCodecChoice(arguments.codec));
+  REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
+  REPRISE_ASSIGN_OR_RETURN(request.model, FindModel(client, arguments.model));
+  request.max_memory_bytes = arguments.max_memory_mib << 20;
+  auto read = std::make_unique<Progress>("read tokens");
+  std::unique_ptr<Progress> fit;
+  REPRISE_ASSIGN_OR_RETURN(
+      const CalibrationResult result,
+      Calibrate(client, request,
+                [&](CalibrationStep step, uint64_t done, uint64_t total) {
+                  if (step == CalibrationStep::kRead) {
+                    read->Update(done, total);
+                    return;
+                  }
+                  read.reset();
+                  if (fit == nullptr) fit = std::make_unique<Progress>("fit");
+                  fit->Update(done, total);
+                }));
+  read.reset();
+  fit.reset();
+  if (!arguments.out.empty()) {
+    REPRISE_RETURN_IF_ERROR(WriteFile(arguments.out, result.profile));
+  }
+  REPRISE_ASSIGN_OR_RETURN(const ModelSpec spec,
+                           client->GetModelSpec(request.model));
+  REPRISE_ASSIGN_OR_RETURN(const Model model, client->RegisterModel(spec));
+  REPRISE_ASSIGN_OR_RETURN(
+      const ProfileId profile,
+      client->PutProfile(model, request.codec.codec->id(), result.profile));
+  context->Show({{"codec", arguments.codec},
+                 {"model", request.model.Hex()},
+                 {"profile", profile.Hex()},
+                 {"profile_bytes", result.profile.size()},
+                 {"sessions", result.sessions},
+                 {"tokens", result.tokens}},
+                "profile " + profile.ShortHex() + " of " + arguments.codec +
+                    ", " + FormatBytes(result.profile.size()) + ", from " +
+                    FormatCount(result.tokens) + " tokens of " +
+                    FormatCount(result.sessions) +
+                    " sessions; saves with this codec use it from now on\n");
+  return Status();
+}
+
+void AddCalibrate(CLI::App* app, CommandContext* context) {
+  auto arguments = std::make_shared<CalibrateArguments>();
+  auto* command = app->add_subcommand(
+      "calibrate", "train a codec's profile from exact sessions");
+  command
+      ->add_option("codec", arguments->codec,
+                   "as in pq:d=4; options that training fixes count")
+      ->required();
+  command->add_option("--model", arguments->model,
+                      "begin of the model's id, where there are several");
+  command->add_option("--sessions", arguments->request.prefix,
+                      "only those whose names start so");
+  command->add_option("--tokens", arguments->request.max_tokens,
+                      "at most so many; 0: as many as are useful");
+  command
+      ->add_option("--max-memory-mib", arguments->max_memory_mib,
+                   "give up rather than use more")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--seed", arguments->request.seed, "of the training")
+      ->capture_default_str();
+  command->add_option("--out", arguments->out, "write it to this file as well");
+  command->callback([context, arguments] {
+    context->run = [=] { return RunCalibrate(context, *arguments); };
+  });
+}
+
+// --- plan. ---
+
+struct PlanArguments {
+  std::string model;
+  std::vector<uint64_t> shape;  // layers, KV heads, head_dim
+  std::string tier = "exact";
+  uint64_t context_tokens = 0;
+  uint64_t memory_bytes = 0;
+  double state_ratio = 0;
+  double history_ratio = 0;
+};
+
+// Ratios of the stored sessions of a model whose segments are all of one tier.
+struct MeasuredRatios {
+  uint64_t sessions = 0;
+  double stored_bytes = 0;
+  double state_bytes = 0;    // at 16 bits a value
+  double history_bytes = 0;  // of all commits' states
+};
+
+Result<MeasuredRatios> MeasureRatios(Client* client, const ModelId& model,
+                                     Tier tier, double token_bytes) {
+  MeasuredRatios sum;
+  std::string cursor;
+  while (true) {
+    REPRISE_ASSIGN_OR_RETURN(const auto page, client->List("", cursor, kPage));
+    if (page.empty()) return sum;
+    for (const SessionSummary& session : page) {
+      if (session.model != model) continue;
+      auto details = client->Describe(session.name);
+      // Removed since it was listed.
+      if (details.status().Is(StatusCode::kNotFound)) continue;
+      REPRISE_RETURN_IF_ERROR(details.status());
+      const auto& tiers = details->segments_by_tier;
+      if (tiers.size() != 1 || tiers[0].first != tier) continue;
+      ++sum.sessions;
+      sum.stored_bytes +=
+          static_cast<double>(details->frame_bytes + details->record_bytes);
+      sum.state_bytes += token_bytes * static_cast<double>(session.tokens);
+      for (const CommitSummary& commit : details->history) {
+        sum.history_bytes += token_bytes * static_cast<double>(commit.tokens);
+      }
+    }
+    cursor = page.back().name;
+  }
+}
+
+// Fills in what the store can tell.
+Status MeasurePlan(CommandContext* context, const PlanArguments& arguments,
+                   CapacityInput* input, uint64_t* sessions) {
+  REPRISE_ASSIGN_OR_RETURN(const Tier tier, TierFromName(arguments.tier));
+  REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
+  REPRISE_ASSIGN_OR_RETURN(const ModelId model,
+                           FindModel(client, arguments.model));
+  REPRISE_ASSIGN_OR_RETURN(const ModelSpec spec, client->GetModelSpec(model));
+  input->token_bytes = TokenBytesAt16Bits(spec);
+  if (input->state_ratio != 0) return Status();
+  REPRISE_ASSIGN_OR_RETURN(
+      const MeasuredRatios ratios,
+      MeasureRatios(client, model, tier, input->token_bytes));
+  if (ratios.sessions == 0) {
+    return NotFoundError(
+        "plan: no session of the model has all its segments "
+        "at tier " +
+        arguments.tier + "; save one, or give --state-ratio");
+  }
+  *sessions = ratios.sessions;
+  input->state_ratio = ratios.state_bytes / ratios.stored_bytes;
+  if (input->history_ratio == 0) {
+    input->history_ratio = ratios.history_bytes / ratios.stored_bytes;
+  }
+  return Status();
+}
+
+json LineJson(const CapacityLine& line) {
+  return {{"user_bytes", line.user_bytes}, {"users", line.users}};
+}
+
+std::string RatioText(double ratio) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.2f x", ratio);
+  return text;
+}
+
+void AddLine(Table* table, const char* what, double ratio,
+             const CapacityLine& line) {
+  table->Add({what, RatioText(ratio),
+              FormatBytes(static_cast<uint64_t>(line.user_bytes)),
+              FormatCount(static_cast<uint64_t>(line.users))});
+}
+
+Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
+  CapacityInput input{
+      .context_tokens = arguments.context_tokens,
+      .memory_bytes = static_cast<double>(arguments.memory_bytes),
+      .state_ratio = arguments.state_ratio,
+      .history_ratio = arguments.history_ratio};
+  uint64_t sessions = 0;
+  if (arguments.shape.empty()) {
+    REPRISE_RETURN_IF_ERROR(MeasurePlan(context, arguments, &input, &sessions));
+  } else {
+    input.token_bytes =
+        CacheShape{arguments.shape[0], arguments.shape[1], arguments.shape[2]}
+            .token_bytes();
+    if (input.state_ratio == 0) input.state_ratio = 1;
+  }
+  REPRISE_ASSIGN_OR_RETURN(const CapacityPlan plan, PlanCapacity(input));
+  Table table({"accounting", ">ratio", ">a user", ">users"});
+  AddLine(&table, "none: 16 bits a value", 1, plan.plain);
+  AddLine(&table, "state: what fits", input.state_ratio, plan.by_state);
+  if (input.history_ratio != 0) {
+    AddLine(&table, "history: not resident memory", input.history_ratio,
+            plan.by_history);
+  }
+  std::string text = table.ToString();
+  if (sessions != 0) {
+    text += "ratios measured on " + FormatCount(sessions) +
+            " stored sessions of tier " + arguments.tier + "\n";
+  }
+  context->Show({{"token_bytes", input.token_bytes},
+                 {"context_tokens", input.context_tokens},
+                 {"memory_bytes", input.memory_bytes},
+                 {"state_ratio", input.state_ratio},
+                 {"history_ratio", input.history_ratio},
+                 {"sessions_measured", sessions},
+                 {"plain", LineJson(plan.plain)},
+                 {"by_state", LineJson(plan.by_state)},
+                 {"by_history", LineJson(plan.by_history)}},
+                text);
+  return Status();
+}
+
+void AddPlan(CLI::App* app, CommandContext* context) {
+  auto arguments = std::make_shared<PlanArguments>();
+  auto* command = app->add_subcommand(
+      "plan", "how many users' states fit into a device's memory");
+  command->add_option("--model", arguments->model,
+                      "begin of a stored model's id");
+  command->add_option("--shape", arguments->shape, "layers,KV heads,head_dim")
+      ->expected(3)
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--context", arguments->context_tokens, "tokens a user")
+      ->required()
+      ->check(CLI::Range(1, 1 << 30));
+  command
+      ->add_option("--memory", arguments->memory_bytes,
+                   "of the device: 80GB, 64GiB")
+      ->required()
+      ->transform(CLI::AsSizeValue(true))
+      ->option_text("SIZE REQUIRED");
+  command->add_option("--tier", arguments->tier, "of the sessions to measure")
+      ->capture_default_str();
+  command->add_option("--state-ratio", arguments->state_ratio,
+                      "instead of a measured one");
+  command->add_option("--history-ratio", arguments->history_ratio,
+                      "instead of a measured one");
+  command->callback([context, arguments] {
+    context->run = [=] { return RunPlan(context, *arguments); };
+  });
+}
+
+}  // namespace
+
+void AddModelCommands(CLI::App* app, CommandContext* context) {
+  AddCalibrate(app, context);
+  AddPlan(app, context);
+}
+
+}  // namespace reprise
