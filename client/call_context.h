@@ -65,6 +65,14 @@ class CallContext {
     return Status();
   }
 
+  // Errors as of Wait, without waiting: for a loop that may find something
+  // ready each time.
+  Status Check() {
+    if (cancelled()) return UnavailableError("call: cancelled");
+    if (NowNs() < deadline_ns_) return Status();
+    return DeadlineExceededError("call: not done in time");
+  }
+
   // Waits until `ready()`, whatever happens: for jobs that hold the caller's
   // memory. REQUIRES: `lock` holds mutex().
   template <typename Ready>

@@ -460,12 +460,13 @@ const ModelId& IdOf(const Model& model) { return model->id(); }
 Result<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
   REPRISE_RETURN_IF_ERROR(CheckEndpoint(options.endpoint));
   if (options.connect_timeout_ms <= 0 || options.request_timeout_ms <= 0 ||
-      options.transfer_timeout_ms <= 0) {
+      options.transfer_timeout_ms <= 0 || options.reconnect_timeout_ms < 0) {
     return InvalidArgumentError(
         "client: timeouts are " + std::to_string(options.connect_timeout_ms) +
-        ", " + std::to_string(options.request_timeout_ms) + " and " +
-        std::to_string(options.transfer_timeout_ms) +
-        " ms, more than 0 is wanted");
+        ", " + std::to_string(options.request_timeout_ms) + ", " +
+        std::to_string(options.transfer_timeout_ms) + " and " +
+        std::to_string(options.reconnect_timeout_ms) +
+        " ms, more than 0 is wanted, at least 0 the last");
   }
   auto client = std::make_unique<ClientImpl>(options);
   REPRISE_RETURN_IF_ERROR(client->SayHello());

@@ -49,6 +49,9 @@ struct ClientOptions {
   int64_t connect_timeout_ms = 2'000;
   int64_t request_timeout_ms = 10'000;    // without bodies
   int64_t transfer_timeout_ms = 120'000;  // of a whole Save or Restore
+  // How long a Restore that lost its connection tries to get it back before
+  // it gives up, counted from the last frame that came. 0: not at all.
+  int64_t reconnect_timeout_ms = 10'000;
   uint32_t codec_threads = 1;
   // Encoded frames on their way, of all calls together.
   uint64_t max_buffer_bytes = 64ull << 20;
@@ -280,6 +283,11 @@ class Client {
   // kNotFound: no such session. kFailedPrecondition: another model (with the
   // field), other tokens (with the position), a sink that does not fit (with
   // both numbers). Lost frames are no error: see RestoreResult::valid_end.
+  // A connection that breaks in mid-stream is made again, with back-off, and
+  // only frames that did not come yet are fetched, of the same commit; what is
+  // stored otherwise by then counts as lost. kUnavailable when that takes
+  // longer than reconnect_timeout_ms, or the deadline would pass, or when the
+  // daemon is away from the start.
   virtual Result<RestoreResult> Restore(std::string_view session,
                                         const RestoreRequest& request) = 0;
   virtual Result<std::unique_ptr<RestoreTicket>> RestoreAsync(

@@ -37,6 +37,7 @@ Status Exporter::Run() {
   REPRISE_RETURN_IF_ERROR(WriteModelAndProfiles());
   REPRISE_RETURN_IF_ERROR(WriteSegments());
   while (!answer.header.end()) {
+    REPRISE_RETURN_IF_ERROR(call_->Check());
     REPRISE_ASSIGN_OR_RETURN(
         answer,
         pending_.Next(CallContext::InMs(core_->options.request_timeout_ms)));
@@ -148,7 +149,8 @@ Status Exporter::TakeFrames(const WireAnswer& answer) {
 }
 
 Status Exporter::TakeFrame(uint32_t segment, uint32_t frame, ByteView bytes) {
-  if (segment + 1 != next_segment_ || frame != frames_done_ ||
+  if (segment >= next_segment_ || segment + 1 != next_segment_ ||
+      frame != frames_done_ ||
       frame >= manifest_.segments[segment].frames.size()) {
     return Unexpected(segment, frame);
   }

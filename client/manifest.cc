@@ -25,9 +25,29 @@ std::vector<T> ToVector(const Vector* vector) {
   return std::vector<T>(vector->begin(), vector->end());
 }
 
+Result<Tier> ReadTier(uint8_t value) {
+  Result<Tier> tier = TierFromValue(value);
+  if (tier.ok()) return tier;
+  return Bad(std::string(tier.status().message()));
+}
+
+Status ReadFrame(const wire::FrameRef& in, ManifestFrame* out) {
+  out->stage = in.stage();
+  out->layers = {in.first_layer(), in.layer_count()};
+  out->heads = {in.head_first(), in.head_count(), in.head_total()};
+  out->bytes = in.bytes();
+  out->checksum = in.checksum();
+  if (Status heads = ValidateHeadRange(out->heads); !heads.ok()) {
+    return Bad(std::string(heads.message()));
+  }
+  if (in.bytes() != 0 && in.bytes() <= kMaxFrameBytes) return Status();
+  return Bad("a frame of " + std::to_string(in.bytes()) + " bytes, 1 to " +
+             std::to_string(kMaxFrameBytes) + " are possible");
+}
+
 Status ReadRendition(const wire::Rendition& in, ManifestSegment* out) {
-  REPRISE_ASSIGN_OR_RETURN(out->tier, TierFromValue(in.tier()));
-  REPRISE_ASSIGN_OR_RETURN(out->basis, TierFromValue(in.basis()));
+  REPRISE_ASSIGN_OR_RETURN(out->tier, ReadTier(in.tier()));
+  REPRISE_ASSIGN_OR_RETURN(out->basis, ReadTier(in.basis()));
   out->codec = static_cast<CodecId>(in.codec());
   out->profile = IdFromWire<ProfileId>(in.profile());
   const uint32_t count = in.frames() == nullptr ? 0 : in.frames()->size();
@@ -35,21 +55,9 @@ Status ReadRendition(const wire::Rendition& in, ManifestSegment* out) {
     return Bad(std::to_string(count) + " frames in a rendition, at most " +
                std::to_string(kMaxFramesPerRendition));
   }
-  out->frames.reserve(count);
+  out->frames.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
-    const wire::FrameRef& frame = *in.frames()->Get(i);
-    out->frames.push_back(
-        {frame.stage(),
-         {frame.first_layer(), frame.layer_count()},
-         {frame.head_first(), frame.head_count(), frame.head_total()},
-         frame.bytes()});
-    REPRISE_RETURN_IF_ERROR(
-        ValidateHeadRange(out->frames.back().heads).WithContext("manifest"));
-    if (frame.bytes() == 0 || frame.bytes() > kMaxFrameBytes) {
-      return Bad("a frame of " + std::to_string(frame.bytes()) +
-                 " bytes, 1 to " + std::to_string(kMaxFrameBytes) +
-                 " are possible");
-    }
+    REPRISE_RETURN_IF_ERROR(ReadFrame(*in.frames()->Get(i), &out->frames[i]));
   }
   return Status();
 }
@@ -61,7 +69,7 @@ Result<ManifestSegment> ReadSegment(const wire::FetchSegment& in) {
   out.token_count = in.token_count();
   if (in.tokens() != nullptr && in.tokens()->size() > kSegmentTokens) {
     return Bad(At(out) + " has " + std::to_string(in.tokens()->size()) +
-               " tokens");
+               " tokens, at most " + std::to_string(kSegmentTokens));
   }
   out.tokens = ToVector<TokenId>(in.tokens());
   if (in.rendition() != nullptr) {
@@ -73,19 +81,20 @@ Result<ManifestSegment> ReadSegment(const wire::FetchSegment& in) {
 // Where each segment must stand, given the one before it.
 Status CheckShape(const ManifestSegment& segment, uint64_t expected_first,
                   bool is_last) {
-  const size_t tokens = segment.tokens.size();
   if (segment.first_token != expected_first) {
     return Bad(At(segment) + " stands where the one at " +
                std::to_string(expected_first) + " should");
   }
-  if (segment.token_count == 0 || segment.token_count > kSegmentTokens ||
-      (tokens != 0 && segment.token_count > tokens)) {
+  const size_t tokens = segment.tokens.size();
+  if (tokens == 0) return Status();
+  if (segment.token_count == 0 || segment.token_count > tokens) {
     return Bad(At(segment) + " counts " + std::to_string(segment.token_count) +
                " of its " + std::to_string(tokens) + " tokens");
   }
   if (!is_last && segment.token_count != kSegmentTokens) {
     return Bad(At(segment) + " has " + std::to_string(segment.token_count) +
-               " tokens, but is not the last");
+               " tokens of " + std::to_string(kSegmentTokens) +
+               ", but is not the last");
   }
   return Status();
 }
@@ -136,6 +145,31 @@ Status CheckName(const ManifestSegment& segment, const Parent& parent,
   return Bad(At(segment) + ": its name does not follow from its tokens");
 }
 
+// Of which state it is, whatever its segments.
+Status CheckState(const ManifestChecks& checks, const Manifest& manifest) {
+  if (!checks.commit.IsZero() && manifest.version.head != checks.commit) {
+    return Bad("of commit " + manifest.version.head.ShortHex() +
+               ", asked for is " + checks.commit.ShortHex());
+  }
+  if (manifest.token_count <= checks.most_tokens) return Status();
+  return Bad("of " + std::to_string(manifest.token_count) +
+             " tokens, asked for are " + std::to_string(checks.most_tokens));
+}
+
+// Whether segments that end at `end` are all that was asked for.
+Status CheckEnd(const ManifestChecks& checks, const Manifest& manifest,
+                uint64_t end) {
+  const uint64_t wanted = std::max(
+      checks.first_token, std::min(checks.end_token, manifest.token_count));
+  if (end >= wanted &&
+      end <= std::max(checks.first_token, manifest.token_count)) {
+    return Status();
+  }
+  return Bad("its segments end at " + std::to_string(end) +
+             ", the tokens asked for at " +
+             std::to_string(end < wanted ? wanted : manifest.token_count));
+}
+
 // Whether the rendition can be decoded here, as what it says to be.
 bool CanServe(const ManifestChecks& checks, const ManifestSegment& segment) {
   const Codec* codec = FindCodec(segment.codec);
@@ -164,7 +198,10 @@ Result<Manifest> ReadManifest(const WireAnswer& answer) {
       out.pending.size() > kMaxPendingTokens) {
     return Bad(std::to_string(count) + " segments, " +
                std::to_string(out.token_count) + " tokens and " +
-               std::to_string(out.pending.size()) + " pending ones");
+               std::to_string(out.pending.size()) + " pending ones, at most " +
+               std::to_string(kMaxMatchSegments + 1) + ", " +
+               std::to_string(kMaxSessionTokens) + " and " +
+               std::to_string(kMaxPendingTokens));
   }
   out.segments.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
@@ -176,28 +213,60 @@ Result<Manifest> ReadManifest(const WireAnswer& answer) {
 }
 
 Status CheckManifest(const ManifestChecks& checks, Manifest* manifest) {
+  REPRISE_RETURN_IF_ERROR(CheckState(checks, *manifest));
   std::vector<ManifestSegment>& segments = manifest->segments;
   Parent parent = ParentAt(checks);
-  uint64_t expected_first = checks.first_token;
+  uint64_t end = checks.first_token;
   size_t kept = 0;
   for (; kept < segments.size(); ++kept) {
     ManifestSegment& segment = segments[kept];
     const bool is_last = kept + 1 == segments.size();
-    REPRISE_RETURN_IF_ERROR(CheckShape(segment, expected_first, is_last));
+    REPRISE_RETURN_IF_ERROR(CheckShape(segment, end, is_last));
     if (segment.tokens.empty()) break;
     REPRISE_RETURN_IF_ERROR(CompareTokens(segment, checks.tokens));
     REPRISE_RETURN_IF_ERROR(CheckName(segment, parent, checks.first_token));
     parent = {true, segment.id};
-    expected_first += kSegmentTokens;
     if (segment.first_token >= checks.end_token) break;
+    end = segment.end_token();
     segment.token_count = static_cast<uint32_t>(std::min<uint64_t>(
         segment.token_count, checks.end_token - segment.first_token));
     if (segment.tier != Tier::kTokens && !CanServe(checks, segment)) {
       DropRendition(&segment);
     }
   }
+  const bool tokens_are_lost =
+      kept < segments.size() && segments[kept].tokens.empty();
   segments.resize(kept);
-  return Status();
+  return tokens_are_lost ? Status() : CheckEnd(checks, *manifest, end);
+}
+
+Result<uint32_t> CheckContinuation(const Manifest& whole, uint32_t first,
+                                   uint32_t end, const Manifest& part) {
+  if (part.model != whole.model || part.version.head != whole.version.head) {
+    return Bad("of commit " + part.version.head.ShortHex() + " and model " +
+               part.model.ShortHex() + ", before it was " +
+               whole.version.head.ShortHex() + " and " +
+               whole.model.ShortHex());
+  }
+  if (part.segments.size() != end - first) {
+    return Bad(std::to_string(part.segments.size()) +
+               " segments, asked for are " + std::to_string(end - first));
+  }
+  uint32_t same_end = end;
+  for (uint32_t i = first; i < end; ++i) {
+    const ManifestSegment& before = whole.segments[i];
+    const ManifestSegment& now = part.segments[i - first];
+    if (now.id != before.id || now.first_token != before.first_token) {
+      return Bad(At(now) + " is another than before, at " +
+                 std::to_string(before.first_token));
+    }
+    const bool same = now.tier == before.tier && now.basis == before.basis &&
+                      now.codec == before.codec &&
+                      now.profile == before.profile &&
+                      now.frames == before.frames;
+    if (!same) same_end = std::min(same_end, i);
+  }
+  return same_end;
 }
 
 void DropRendition(ManifestSegment* segment) {

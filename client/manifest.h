@@ -23,6 +23,8 @@ struct ManifestFrame {
   LayerGroup layers;
   HeadRange heads;
   uint32_t bytes = 0;
+  uint64_t checksum = 0;  // as the daemon stores it
+  bool operator==(const ManifestFrame&) const = default;
 };
 
 struct ManifestSegment {
@@ -55,6 +57,9 @@ Result<Manifest> ReadManifest(const WireAnswer& answer);
 // What was asked for, which the manifest must answer.
 struct ManifestChecks {
   ModelId model;
+  CommitId commit;  // zero: any
+  // Of the whole state.
+  uint64_t most_tokens = UINT64_MAX;
   const std::vector<LayerGroup>* groups = nullptr;
   uint64_t first_token = 0;  // a multiple of 64
   uint64_t end_token = UINT64_MAX;
@@ -62,8 +67,9 @@ struct ManifestChecks {
   Tier lowest = Tier::kExact;
 };
 
-// Checks that segments follow each other, that their names follow from model
-// and tokens, and that the tokens are the caller's as far as both go; then
+// Checks that segments follow each other up to the end of what was asked for,
+// that their names follow from model and tokens, and that the tokens are the
+// caller's as far as both go; then
 // cuts what lies outside of [first_token, end_token), what comes after a
 // segment whose tokens are lost, and renditions that cannot serve (frames that
 // do not cover the model once, an unknown codec, a tier below `lowest`).
@@ -74,6 +80,14 @@ Status CheckManifest(const ManifestChecks& checks, Manifest* manifest);
 
 // Makes it one that must be recomputed.
 void DropRendition(ManifestSegment* segment);
+
+// For a fetch of segments [first, end) of `whole` that goes on where another
+// broke off. The first of them that is not stored as it was, so that its
+// frames are others; `end` when all are. kDataLoss when the two manifests are
+// not of the same state.
+// REQUIRES: `whole` was checked; first <= end <= whole.segments.size().
+Result<uint32_t> CheckContinuation(const Manifest& whole, uint32_t first,
+                                   uint32_t end, const Manifest& part);
 
 // OK when frames of `groups` and their heads cover each group exactly once.
 Status CheckCoverage(std::span<const ManifestFrame> frames,

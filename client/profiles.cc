@@ -16,7 +16,9 @@ constexpr uint64_t kPieceBytes = 8ull << 20;
 Status TakePiece(const WireReply<wire::GetProfileReply>& reply, Bytes* out) {
   const ByteView piece = reply.answer.body.view();
   const uint64_t total = reply->total_bytes();
+  // An empty piece would let a daemon send them for ever.
   if (total > kMaxProfileBytes || reply->offset() != out->size() ||
+      piece.empty() || out->size() > total ||
       piece.size() > total - out->size()) {
     return DataLossError("profile: a piece of " + std::to_string(piece.size()) +
                          " bytes at " + std::to_string(reply->offset()) +

@@ -14,6 +14,9 @@ namespace {
 
 // The daemon renews it while it streams.
 constexpr uint32_t kFetchLeaseMs = 60'000;
+// Between two attempts to get a broken connection back.
+constexpr int64_t kFirstPauseMs = 30;
+constexpr int64_t kLastPauseMs = 1'000;
 
 }  // namespace
 
@@ -76,7 +79,8 @@ Restorer::Restorer(ClientCore* core, std::string_view session,
       tokens_(request.tokens.begin(), request.tokens.end()),
       match_(request.match.begin(), request.match.end()),
       model_(request.model),
-      start_ns_(CallContext::NowNs()) {}
+      start_ns_(CallContext::NowNs()),
+      book_(static_cast<uint32_t>(model_->groups().size())) {}
 
 Restorer::~Restorer() { WaitForJobs(); }
 
@@ -86,21 +90,15 @@ void Restorer::WaitForJobs() {
 }
 
 Result<RestoreResult> Restorer::Run() {
-  REPRISE_ASSIGN_OR_RETURN(const WireRequestPtr fetch, MakeFetch());
+  REPRISE_ASSIGN_OR_RETURN(
+      const WireRequestPtr fetch,
+      MakeFetch(request_.commit, {request_.first_token, request_.end_token}));
   REPRISE_ASSIGN_OR_RETURN(const WireAnswer first, Begin(fetch));
   REPRISE_RETURN_IF_ERROR(TakeManifest(first));
   REPRISE_RETURN_IF_ERROR(LoadProfiles());
   REPRISE_RETURN_IF_ERROR(PlanFrames());
   REPRISE_RETURN_IF_ERROR(TakeSink());
-  bool ended = first.header.end();
-  while (!ended) {
-    REPRISE_ASSIGN_OR_RETURN(
-        WireAnswer answer,
-        pending_.Next(CallContext::InMs(core_->options.request_timeout_ms)));
-    ended = answer.header.end();
-    REPRISE_RETURN_IF_ERROR(TakeFrames(std::move(answer)));
-  }
-  CountMissingFrames();
+  REPRISE_RETURN_IF_ERROR(TakeStreams(first.header.end()));
   WaitForJobs();
   if (call_->cancelled()) return UnavailableError("restore: cancelled");
   pending_ = Pending();
@@ -113,16 +111,19 @@ Result<RestoreResult> Restorer::Run() {
   return result_;
 }
 
-Result<WireRequestPtr> Restorer::MakeFetch() const {
+Result<WireRequestPtr> Restorer::MakeFetch(const CommitId& commit,
+                                           const FetchRange& range) const {
   wire::FetchT fetch;
-  fetch.first_token = request_.first_token;
-  fetch.end_token = request_.end_token;
+  fetch.first_token = range.first_token;
+  fetch.end_token = range.end_token;
+  fetch.first_layer = range.first_layer;
+  fetch.layer_count = range.layer_count;
   fetch.lowest_tier = static_cast<uint8_t>(request_.lowest);
   fetch.token_major = request_.token_major;
   fetch.lease_ms = kFetchLeaseMs;
   if (match_.empty()) {
     fetch.session = session_;
-    fetch.commit = OptionalIdToWire(request_.commit);
+    fetch.commit = OptionalIdToWire(commit);
     return MakeRequest(MessageType::kFetch, fetch);
   }
   REPRISE_ASSIGN_OR_RETURN(const MatchTicket ticket, DecodeMatchTicket(match_));
@@ -137,12 +138,38 @@ Result<WireRequestPtr> Restorer::MakeFetch() const {
   return MakeRequest(MessageType::kFetch, fetch);
 }
 
+Result<WireRequestPtr> Restorer::MakeFetchOf(const Part& part) const {
+  const std::vector<LayerGroup>& groups = model_->groups();
+  const LayerGroup& last = groups[part.end_group - 1];
+  FetchRange range;
+  range.first_token = manifest_.segments[part.first_segment].first_token;
+  range.end_token = manifest_.segments[part.end_segment - 1].end_token();
+  range.first_layer = groups[part.first_group].first_layer;
+  range.layer_count = last.first_layer + last.layer_count - range.first_layer;
+  return MakeFetch(manifest_.version.head, range);
+}
+
+void Restorer::Send(const WireRequestPtr& fetch) {
+  pending_ = Pending();
+  if (connection_ != nullptr) core_->fetches.Return(std::move(connection_));
+  connection_ = core_->fetches.Take();
+  pending_ = connection_->Start(fetch, call_);
+}
+
+Result<WireAnswer> Restorer::NextAnswer() {
+  REPRISE_RETURN_IF_ERROR(call_->Check());
+  REPRISE_ASSIGN_OR_RETURN(
+      WireAnswer answer,
+      pending_.Next(CallContext::InMs(core_->options.request_timeout_ms)));
+  result_.wire_bytes +=
+      kMessageHeaderBytes + answer.meta.size() + answer.body.size();
+  return answer;
+}
+
 Result<WireAnswer> Restorer::Begin(const WireRequestPtr& fetch) {
   for (int failures = 0;;) {
-    connection_ = core_->fetches.Take();
-    pending_ = connection_->Start(fetch, call_);
-    Result<WireAnswer> answer =
-        pending_.Next(CallContext::InMs(core_->options.request_timeout_ms));
+    Send(fetch);
+    Result<WireAnswer> answer = NextAnswer();
     if (answer.ok()) return answer;
     REPRISE_RETURN_IF_ERROR(WaitForRetry(connection_.get(), call_.get(),
                                          Retry::kOnce, ++failures,
@@ -151,17 +178,24 @@ Result<WireAnswer> Restorer::Begin(const WireRequestPtr& fetch) {
 }
 
 Status Restorer::TakeManifest(const WireAnswer& answer) {
-  result_.wire_bytes += kMessageHeaderBytes + answer.meta.size();
   REPRISE_ASSIGN_OR_RETURN(manifest_, ReadManifest(answer));
   REPRISE_RETURN_IF_ERROR(
       CheckSameModel(core_, call_, *model_, manifest_.model));
-  return CheckManifest({.model = model_->id(),
+  stream_end_ = static_cast<uint32_t>(manifest_.segments.size());
+  ManifestChecks checks{.model = model_->id(),
+                        .commit = request_.commit,
                         .groups = &model_->groups(),
                         .first_token = request_.first_token,
                         .end_token = request_.end_token,
                         .tokens = tokens_,
-                        .lowest = request_.lowest},
-                       &manifest_);
+                        .lowest = request_.lowest};
+  if (!match_.empty()) {
+    REPRISE_ASSIGN_OR_RETURN(const MatchTicket ticket,
+                             DecodeMatchTicket(match_));
+    checks.commit = CommitId();
+    checks.most_tokens = ticket.tokens;
+  }
+  return CheckManifest(checks, &manifest_);
 }
 
 Status Restorer::LoadProfiles() {
@@ -199,7 +233,8 @@ Status Restorer::PlanFrames() {
   frames_left_.assign(groups.size(), 0);
   for (const ManifestSegment& segment : manifest_.segments) {
     if (segment.tier == Tier::kTokens) break;
-    std::vector<Expected>& expected = expected_.emplace_back();
+    std::vector<uint32_t> groups_of_frames;
+    auto& slices_of_frames = slices_of_.emplace_back();
     for (const ManifestFrame& frame : segment.frames) {
       const auto group = static_cast<uint32_t>(
           std::find(groups.begin(), groups.end(), frame.layers) -
@@ -212,15 +247,18 @@ Status Restorer::PlanFrames() {
           return DataLossError(std::string(cut.status().message()));
         slices = *std::move(cut);
       }
-      expected.push_back({group, &slices});
+      groups_of_frames.push_back(group);
+      slices_of_frames.push_back(&slices);
       ++frames_left_[group];
     }
-    ++usable_;
+    book_.AddSegment(std::move(groups_of_frames));
   }
+  stream_usable_ = book_.segment_count();
   return Status();
 }
 
 Status Restorer::TakeSink() {
+  REPRISE_RETURN_IF_ERROR(call_->Check());
   result_.info = InfoOf(manifest_, request_.first_token);
   const RestoreInfo& info = result_.info;
   REPRISE_ASSIGN_OR_RETURN(const KvSink sink, request_.make_sink(info));
@@ -230,9 +268,67 @@ Status Restorer::TakeSink() {
       .WithContext("restore");
 }
 
+// --- Streams. ---
+
+Status Restorer::TakeStreams(bool ended) {
+  Status status = TakeStream(book_.Whole(), ended);
+  for (;;) {
+    if (!status.ok()) REPRISE_RETURN_IF_ERROR(WaitToResume(status));
+    const std::optional<Part> part =
+        book_.NextMissing(GoodSegments(), request_.token_major);
+    if (!part.has_value()) break;
+    status = Resume(*part);
+  }
+  // What comes after a lost frame is of no use: it was not asked for again.
+  GiveUp(book_.Whole());
+  return Status();
+}
+
+Status Restorer::TakeStream(const Part& part, bool ended) {
+  while (!ended) {
+    REPRISE_ASSIGN_OR_RETURN(WireAnswer answer, NextAnswer());
+    ended = answer.header.end();
+    REPRISE_RETURN_IF_ERROR(TakeFrames(std::move(answer)));
+  }
+  GiveUp(part);
+  return Status();
+}
+
+Status Restorer::Resume(const Part& part) {
+  REPRISE_ASSIGN_OR_RETURN(const WireRequestPtr fetch, MakeFetchOf(part));
+  Send(fetch);
+  REPRISE_ASSIGN_OR_RETURN(const WireAnswer answer, NextAnswer());
+  REPRISE_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(answer));
+  stream_first_ = part.first_segment;
+  stream_end_ = part.end_segment;
+  REPRISE_ASSIGN_OR_RETURN(
+      stream_usable_,
+      CheckContinuation(manifest_, stream_first_, stream_end_, manifest));
+  book_.BeginStream();
+  // Frames of two renditions would be of two qualities.
+  GiveUp({stream_usable_, stream_end_, 0, part.end_group});
+  return TakeStream(part, answer.header.end());
+}
+
+Status Restorer::WaitToResume(const Status& failure) {
+  if (!failure.Is(StatusCode::kUnavailable) || call_->cancelled()) {
+    return failure;
+  }
+  if (failures_ == 0 || book_.taken_count() != taken_at_failure_) {
+    failures_ = 0;
+    taken_at_failure_ = book_.taken_count();
+    give_up_ns_ =
+        std::min(call_->deadline_ns(),
+                 CallContext::InMs(core_->options.reconnect_timeout_ms));
+  }
+  const int64_t pause_ms =
+      std::min(kFirstPauseMs << std::min(failures_++, 10), kLastPauseMs);
+  const int64_t until_ns =
+      std::max(connection_->retry_at_ns(), CallContext::InMs(pause_ms));
+  return until_ns < give_up_ns_ ? call_->SleepUntil(until_ns) : failure;
+}
+
 Status Restorer::TakeFrames(WireAnswer answer) {
-  result_.wire_bytes +=
-      kMessageHeaderBytes + answer.meta.size() + answer.body.size();
   auto table = VerifiedMeta<wire::FetchFrames>(answer.meta.view());
   if (!table.ok()) return DataLossError(std::string(table.status().message()));
   REPRISE_RETURN_IF_ERROR(core_->restore_bytes.Take(call_, answer.body.size()));
@@ -259,22 +355,18 @@ Status Restorer::TakeFrames(WireAnswer answer) {
 
 Status Restorer::TakeFrame(uint32_t segment, uint32_t frame, ByteView bytes,
                            const std::shared_ptr<Held>& held) {
-  if (segment >= usable_) return Status();
-  std::vector<Expected>& expected = expected_[segment];
-  if (frame >= expected.size() || expected[frame].seen) {
-    return DataLossError("restore: frame " + std::to_string(frame) + " of " +
-                         std::to_string(expected.size()) +
-                         " is not expected or came twice");
+  if (segment >= stream_end_ - stream_first_) {
+    return DataLossError("restore: a frame of segment " +
+                         std::to_string(segment) + ", the manifest has " +
+                         std::to_string(stream_end_ - stream_first_));
   }
-  expected[frame].seen = true;
+  segment += stream_first_;
+  if (segment >= stream_usable_) return Status();
+  REPRISE_ASSIGN_OR_RETURN(const bool is_new, book_.Take(segment, frame));
+  if (!is_new) return Status();
   const uint32_t wanted_bytes = manifest_.segments[segment].frames[frame].bytes;
-  bool is_lost = bytes.size() != wanted_bytes;
-  {
-    std::lock_guard lock(call_->mutex());
-    is_lost = is_lost || segment > first_lost_;
-  }
-  if (is_lost) {
-    FrameDone(segment, expected[frame].group, true);
+  if (bytes.size() != wanted_bytes || segment > GoodSegments()) {
+    FrameDone(segment, book_.group_of(segment, frame), true);
   } else {
     Submit(segment, frame, bytes, held);
   }
@@ -283,7 +375,6 @@ Status Restorer::TakeFrame(uint32_t segment, uint32_t frame, ByteView bytes,
 
 void Restorer::Submit(uint32_t segment, uint32_t frame, ByteView bytes,
                       std::shared_ptr<Held> held) {
-  const Expected& expected = expected_[segment][frame];
   DecodeJob job;
   job.spec = &model_->spec();
   job.model = model_->id();
@@ -292,30 +383,31 @@ void Restorer::Submit(uint32_t segment, uint32_t frame, ByteView bytes,
   job.codec = FindCodec(job.segment->codec);
   job.profile = profiles_[segment];
   job.target = &*target_;
-  job.slices = *expected.slices;
+  job.slices = *slices_of_[segment][frame];
   job.bytes = bytes;
   {
     std::lock_guard lock(call_->mutex());
     ++running_;
   }
   // The pool of codec jobs has no limit of its own: this cannot fail.
-  (void)core_->codecs.Submit([this, job, segment, group = expected.group,
-                              held = std::move(held)](
-                                 WorkerMemory& memory) mutable {
-    const int64_t start_ns = CallContext::NowNs();
-    const bool is_lost = call_->cancelled() || !DecodeFrame(job, &memory).ok();
-    const int64_t took_ns = CallContext::NowNs() - start_ns;
-    held.reset();
-    FrameDone(segment, group, is_lost);
-    // Held while notifying: the restorer may go as soon as it sees this.
-    const auto call = call_;
-    std::lock_guard lock(call->mutex());
-    decode_ns_ += took_ns;
-    if (!is_lost)
-      raw_bytes_ += RawBytesOf(job.slices, job.segment->token_count);
-    --running_;
-    call->Notify();
-  });
+  (void)core_->codecs.Submit(
+      [this, job, segment, group = book_.group_of(segment, frame),
+       held = std::move(held)](WorkerMemory& memory) mutable {
+        const int64_t start_ns = CallContext::NowNs();
+        const bool is_lost =
+            call_->cancelled() || !DecodeFrame(job, &memory).ok();
+        const int64_t took_ns = CallContext::NowNs() - start_ns;
+        held.reset();
+        FrameDone(segment, group, is_lost);
+        // Held while notifying: the restorer may go as soon as it sees this.
+        const auto call = call_;
+        std::lock_guard lock(call->mutex());
+        decode_ns_ += took_ns;
+        if (!is_lost)
+          raw_bytes_ += RawBytesOf(job.slices, job.segment->token_count);
+        --running_;
+        call->Notify();
+      });
 }
 
 void Restorer::FrameDone(uint32_t segment, uint32_t group, bool is_lost) {
@@ -341,16 +433,19 @@ void Restorer::FrameDone(uint32_t segment, uint32_t group, bool is_lost) {
   }
 }
 
-void Restorer::CountMissingFrames() {
-  for (uint32_t segment = 0; segment < usable_; ++segment) {
-    for (Expected& frame : expected_[segment]) {
-      if (!frame.seen) FrameDone(segment, frame.group, true);
-    }
-  }
+void Restorer::GiveUp(const Part& part) {
+  book_.GiveUp(part, [this](uint32_t segment, uint32_t group) {
+    FrameDone(segment, group, true);
+  });
 }
 
-uint64_t Restorer::ValidEnd() const {
-  const uint32_t valid = std::min(usable_, first_lost_);
+uint32_t Restorer::GoodSegments() {
+  std::lock_guard lock(call_->mutex());
+  return std::min(book_.segment_count(), first_lost_);
+}
+
+uint64_t Restorer::ValidEnd() {
+  const uint32_t valid = GoodSegments();
   if (valid < manifest_.segments.size()) {
     return manifest_.segments[valid].first_token;
   }

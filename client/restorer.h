@@ -1,6 +1,7 @@
 // A restore, from the manifest to the last decoded frame. Runs on one thread
 // and waits there; codec threads decode for it, into the sink, while frames
-// arrive.
+// arrive. When the connection breaks in mid-stream it is made again, and what
+// did not come yet is fetched.
 #ifndef REPRISE_CLIENT_RESTORER_H_
 #define REPRISE_CLIENT_RESTORER_H_
 
@@ -19,6 +20,7 @@
 #include "client/call_context.h"
 #include "client/client.h"
 #include "client/client_core.h"
+#include "client/frame_book.h"
 #include "client/kv_gather.h"
 #include "client/manifest.h"
 #include "codec/codec.h"
@@ -52,16 +54,22 @@ class Restorer {
   Result<RestoreResult> Run();
 
  private:
-  // A frame that is expected.
-  struct Expected {
-    uint32_t group = 0;
-    const std::vector<PlaneSlice>* slices = nullptr;
-    bool seen = false;
-  };
+  using Part = FrameBook::Part;
   // A message's frames, until the last of them is decoded.
   struct Held;
 
-  Result<WireRequestPtr> MakeFetch() const;
+  struct FetchRange {
+    uint64_t first_token = 0;
+    uint64_t end_token = UINT64_MAX;
+    uint32_t first_layer = 0;
+    uint32_t layer_count = 0;  // 0: all
+  };
+  Result<WireRequestPtr> MakeFetch(const CommitId& commit,
+                                   const FetchRange& range) const;
+  // Of frames that are missing.
+  Result<WireRequestPtr> MakeFetchOf(const Part& part) const;
+  void Send(const WireRequestPtr& fetch);
+  Result<WireAnswer> NextAnswer();
   // Sends the fetch and waits for the manifest.
   Result<WireAnswer> Begin(const WireRequestPtr& fetch);
   Status TakeManifest(const WireAnswer& answer);
@@ -69,15 +77,26 @@ class Restorer {
   // Drops renditions whose profile is gone.
   Status LoadProfiles();
   Status PlanFrames();
+  // All streams, until no frame is missing that is of use.
+  Status TakeStreams(bool ended);
+  // The frames of one, up to its end. Those of `part` that it did not bring
+  // are lost.
+  Status TakeStream(const Part& part, bool ended);
+  Status Resume(const Part& part);
+  // OK when the connection is to be made again, now; else why not.
+  Status WaitToResume(const Status& failure);
   Status TakeFrames(WireAnswer answer);
+  // `segment` counts from the first of the stream's manifest.
   Status TakeFrame(uint32_t segment, uint32_t frame, ByteView bytes,
                    const std::shared_ptr<Held>& held);
   void Submit(uint32_t segment, uint32_t frame, ByteView bytes,
               std::shared_ptr<Held> held);
   void FrameDone(uint32_t segment, uint32_t group, bool is_lost);
-  void CountMissingFrames();
+  void GiveUp(const Part& part);
   void WaitForJobs();
-  uint64_t ValidEnd() const;
+  // Up to which segment nothing is known to be lost.
+  uint32_t GoodSegments();
+  uint64_t ValidEnd();
 
   ClientCore* const core_;
   const std::string session_;
@@ -95,13 +114,24 @@ class Restorer {
   std::optional<KvTarget> target_;
   RestoreResult result_;
 
-  // Segments that can be decoded, from the first on.
-  uint32_t usable_ = 0;
+  // Of the segments that can be decoded, from the first on.
+  FrameBook book_;
   std::vector<const CodecProfile*> profiles_;  // by segment
   std::vector<ProfilePtr> kept_profiles_;
   // By layer group and heads.
   std::map<std::array<uint32_t, 4>, std::vector<PlaneSlice>> slices_;
-  std::vector<std::vector<Expected>> expected_;  // by segment and frame
+  std::vector<std::vector<const std::vector<PlaneSlice>*>>
+      slices_of_;  // by segment and frame
+
+  // The stream that runs: which segments its manifest has, and up to which
+  // they are what the first manifest said.
+  uint32_t stream_first_ = 0;
+  uint32_t stream_end_ = 0;
+  uint32_t stream_usable_ = 0;
+  // Since a frame came: attempts to connect, and until when they go on.
+  int failures_ = 0;
+  uint64_t taken_at_failure_ = 0;
+  int64_t give_up_ns_ = 0;
 
   // Guarded by the call's mutex.
   std::vector<uint64_t> frames_left_;  // by group
