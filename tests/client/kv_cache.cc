@@ -160,7 +160,7 @@ void KvCache::PlaceLayer(uint32_t layer, Plane* planes, size_t count) {
 }
 
 uint8_t* KvCache::At(uint32_t layer, uint32_t plane_index, uint64_t token,
-                     uint32_t head, uint32_t element) {
+                     uint32_t head, uint32_t element) const {
   const Plane& plane = planes_[first_plane_[layer] + plane_index];
   int64_t block = 0;
   auto slot = static_cast<int64_t>(token - options_.first_token);
@@ -176,21 +176,28 @@ uint8_t* KvCache::At(uint32_t layer, uint32_t plane_index, uint64_t token,
          (head - plane.head_first) * plane.head + element * plane.element;
 }
 
-void KvCache::Fill(uint64_t first_token, uint64_t end_token) {
+template <typename Visit>
+void KvCache::ForRows(uint64_t first_token, uint64_t end_token,
+                      Visit visit) const {
   for (const Plane& plane : planes_) {
-    const uint32_t e = DTypeBytes(plane.spec->dtype);
-    const uint64_t of_plane = Mix(Mix(options_.seed, plane.layer), plane.plane);
     for (uint64_t token = first_token; token < end_token; ++token) {
       for (uint32_t h = 0; h < plane.head_count; ++h) {
-        const uint32_t head = plane.head_first + h;
-        Random random(Mix(Mix(of_plane, token), head));
-        for (uint32_t i = 0; i < plane.spec->dim; ++i) {
-          WriteValue(random.U64(), e,
-                     At(plane.layer, plane.plane, token, head, i));
-        }
+        visit(plane, token, plane.head_first + h);
       }
     }
   }
+}
+
+void KvCache::Fill(uint64_t first_token, uint64_t end_token) {
+  const auto fill = [&](const Plane& plane, uint64_t token, uint32_t head) {
+    const uint64_t of_plane = Mix(Mix(options_.seed, plane.layer), plane.plane);
+    Random random(Mix(Mix(of_plane, token), head));
+    for (uint32_t i = 0; i < plane.spec->dim; ++i) {
+      WriteValue(random.U64(), DTypeBytes(plane.spec->dtype),
+                 At(plane.layer, plane.plane, token, head, i));
+    }
+  };
+  ForRows(first_token, end_token, fill);
 }
 
 KvCache& KvCache::FillAll() {
@@ -233,9 +240,18 @@ KvView KvCache::view() const { return Describe<KvView>(); }
 KvSink KvCache::sink() { return Describe<KvSink>(); }
 
 testing::AssertionResult KvCache::HoldsExactly(uint64_t first_token,
-                                               uint64_t end_token) const {
+                                               uint64_t end_token,
+                                               uint64_t loose_end) const {
   KvCache wanted(spec_, options_);
   wanted.Fill(first_token, end_token);
+  const auto copy = [&](const Plane& plane, uint64_t token, uint32_t head) {
+    for (uint32_t i = 0; i < plane.spec->dim; ++i) {
+      std::memcpy(wanted.At(plane.layer, plane.plane, token, head, i),
+                  At(plane.layer, plane.plane, token, head, i),
+                  DTypeBytes(plane.spec->dtype));
+    }
+  };
+  ForRows(end_token, loose_end, copy);
   for (size_t i = 0; i < buffers_.size(); ++i) {
     const auto [a, b] = std::mismatch(buffers_[i].begin(), buffers_[i].end(),
                                       wanted.buffers_[i].begin());

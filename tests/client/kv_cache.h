@@ -64,12 +64,13 @@ class KvCache {
   KvSink sink();
 
   // Tokens [first, end) hold what Fill writes, and every other byte is as it
-  // was at the start.
+  // was at the start, but for those of tokens [end, loose_end).
   testing::AssertionResult HoldsExactly(uint64_t first_token,
-                                        uint64_t end_token) const;
+                                        uint64_t end_token,
+                                        uint64_t loose_end = 0) const;
   // The first byte of an element, by the formula of kv_layout.h.
   uint8_t* At(uint32_t layer, uint32_t plane, uint64_t token, uint32_t head,
-              uint32_t element);
+              uint32_t element) const;
 
  private:
   struct Plane {
@@ -83,6 +84,9 @@ class KvCache {
   };
 
   bool paged() const;
+  // Calls visit(plane, token, head) for each row of tokens [first, end).
+  template <typename Visit>
+  void ForRows(uint64_t first_token, uint64_t end_token, Visit visit) const;
   void PlaceLayer(uint32_t layer, Plane* planes, size_t count);
   template <typename Memory>
   Memory Describe() const;

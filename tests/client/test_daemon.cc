@@ -31,6 +31,7 @@ void TestDaemon::Start() {
   context_->catalogue = catalogue_.get();
   context_->clock = &SystemClock();
   context_->metrics = &metrics_;
+  context_->limits.fetch_message_bytes = fetch_message_bytes_;
   JobsOptions jobs;
   jobs.collect_interval_ms = 0;
   jobs.collector.wait_ms = kCollectWaitMs;
@@ -52,6 +53,11 @@ void TestDaemon::Start() {
   REPRISE_CHECK(server.ok());
   server_ = *std::move(server);
   endpoint_ = server_->endpoints()[0];
+}
+
+void TestDaemon::set_fetch_message_bytes(uint32_t bytes) {
+  fetch_message_bytes_ = bytes;
+  context_->limits.fetch_message_bytes = bytes;
 }
 
 void TestDaemon::Stop() {

@@ -27,6 +27,9 @@ class TestDaemon {
   Catalogue* catalogue() { return catalogue_.get(); }
   Engine* engine() { return engine_.get(); }
 
+  // Frames go into one message up to so many bytes, at least one.
+  void set_fetch_message_bytes(uint32_t bytes);
+
   // Goes away, and comes back on the same port with the same store.
   void Stop();
   void Start();
@@ -41,6 +44,7 @@ class TestDaemon {
   std::unique_ptr<Jobs> jobs_;
   std::unique_ptr<HandlerContext> context_;
   std::unique_ptr<Server> server_;
+  uint32_t fetch_message_bytes_ = HandlerLimits().fetch_message_bytes;
   std::string endpoint_ = "127.0.0.1:0";
 };
 

@@ -29,6 +29,7 @@ void CutProxy::Serve(int client) {
 
 void CutProxy::Pump(int from, int to, CutPlan::Direction direction) {
   Bytes message;
+  int counted_here = 0;
   for (;;) {
     message.resize(kMessageHeaderBytes);
     if (!ReceiveAll(from, message)) break;
@@ -40,10 +41,12 @@ void CutProxy::Pump(int from, int to, CutPlan::Direction direction) {
                     MutableByteView(message).subspan(kMessageHeaderBytes))) {
       break;
     }
-    const bool counts = direction == plan_.direction && !has_cut_ &&
+    const bool counts = direction == plan_.direction &&
+                        (plan_.each || !has_cut_) &&
                         (!plan_.type || *plan_.type == header.type);
-    if (counts && counted_++ == plan_.message) {
+    if (counts && (plan_.each ? counted_here++ : counted_++) == plan_.message) {
       has_cut_ = true;
+      if (plan_.on_cut != nullptr) plan_.on_cut();
       if (plan_.swallow) continue;
       SendAll(to,
               ByteView(message).first(std::min(plan_.bytes, message.size())));

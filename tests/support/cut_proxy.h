@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -27,6 +28,10 @@ struct CutPlan {
   bool for_good = false;
   // Swallow that message instead of cutting.
   bool swallow = false;
+  // Each connection is cut, at that message of its own.
+  bool each = false;
+  // Called at a cut, before anybody can see it.
+  std::function<void()> on_cut;
 };
 
 class CutProxy {
