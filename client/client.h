@@ -185,6 +185,9 @@ struct RestoreRequest {
   uint64_t first_token = 0;  // a multiple of 64
   uint64_t end_token = UINT64_MAX;
   Tier lowest = Tier::kExact;
+  // State from which tokens were dropped (SaveRequest::keep) can be used: see
+  // RestoreResult::dropped. Else the first such segment counts as lost.
+  bool accept_dropped = false;
   bool token_major = false;  // else layer 0 arrives first
   // Called once, on a thread of the client, as soon as the manifest is here.
   // The memory must hold info.tokens from info.first_token on and live until
@@ -200,6 +203,9 @@ struct RestoreResult {
   // Tokens [info.first_token, valid_end) are in the sink, in all layers.
   // Recompute from valid_end on.
   uint64_t valid_end = 0;
+  // Positions before valid_end that have no KV, ascending: their rows in the
+  // sink are zeros, which nothing must attend to.
+  std::vector<uint64_t> dropped;
   uint64_t raw_bytes = 0;
   uint64_t wire_bytes = 0;
   double decode_ms = 0;  // summed over threads

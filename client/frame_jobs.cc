@@ -113,6 +113,7 @@ Status DecodeFrame(const DecodeJob& job, WorkerMemory* memory) {
   request.rows = memory->target_rows;
   request.token_count = count;
   request.profile = job.profile;
+  request.kept = job.kept;
   REPRISE_RETURN_IF_ERROR(
       job.codec->Decode(memory->frame, request, &memory->codec));
 

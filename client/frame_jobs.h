@@ -58,6 +58,8 @@ struct DecodeJob {
   const ManifestSegment* segment = nullptr;
   const ManifestFrame* frame = nullptr;
   ByteView bytes;
+  // As in DecodeRequest; null: a frame that lacks tokens is refused.
+  TokenMask* kept = nullptr;
 };
 
 // Checks every byte, and that the frame is the one that was announced, then

@@ -104,6 +104,7 @@ Result<RestoreResult> Restorer::Run() {
   pending_ = Pending();
   core_->fetches.Return(std::move(connection_));
   result_.valid_end = ValidEnd();
+  result_.dropped = Dropped(result_.valid_end);
   result_.raw_bytes = raw_bytes_;
   result_.decode_ms = static_cast<double>(decode_ns_) / 1e6;
   result_.total_ms =
@@ -254,6 +255,7 @@ Status Restorer::PlanFrames() {
     book_.AddSegment(std::move(groups_of_frames));
   }
   stream_usable_ = book_.segment_count();
+  kept_.assign(book_.segment_count(), kAllTokens);
   return Status();
 }
 
@@ -394,6 +396,8 @@ void Restorer::Submit(uint32_t segment, uint32_t frame, ByteView bytes,
       [this, job, segment, group = book_.group_of(segment, frame),
        held = std::move(held)](WorkerMemory& memory) mutable {
         const int64_t start_ns = CallContext::NowNs();
+        TokenMask kept = kAllTokens;
+        if (request_.accept_dropped) job.kept = &kept;
         const bool is_lost =
             call_->cancelled() || !DecodeFrame(job, &memory).ok();
         const int64_t took_ns = CallContext::NowNs() - start_ns;
@@ -403,6 +407,7 @@ void Restorer::Submit(uint32_t segment, uint32_t frame, ByteView bytes,
         const auto call = call_;
         std::lock_guard lock(call->mutex());
         decode_ns_ += took_ns;
+        kept_[segment] &= kept;
         if (!is_lost)
           raw_bytes_ += RawBytesOf(job.slices, job.segment->token_count);
         --running_;
@@ -442,6 +447,20 @@ void Restorer::GiveUp(const Part& part) {
 uint32_t Restorer::GoodSegments() {
   std::lock_guard lock(call_->mutex());
   return std::min(book_.segment_count(), first_lost_);
+}
+
+std::vector<uint64_t> Restorer::Dropped(uint64_t end) const {
+  std::vector<uint64_t> dropped;
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    if (kept_[i] == kAllTokens) continue;
+    const ManifestSegment& segment = manifest_.segments[i];
+    for (uint32_t t = 0; t < segment.token_count; ++t) {
+      const uint64_t position = segment.first_token + t;
+      const bool is_kept = (kept_[i] >> t & 1) != 0;
+      if (!is_kept && position < end) dropped.push_back(position);
+    }
+  }
+  return dropped;
 }
 
 uint64_t Restorer::ValidEnd() {

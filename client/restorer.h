@@ -97,6 +97,8 @@ class Restorer {
   // Up to which segment nothing is known to be lost.
   uint32_t GoodSegments();
   uint64_t ValidEnd();
+  // Positions before `end` that some frame lacks.
+  std::vector<uint64_t> Dropped(uint64_t end) const;
 
   ClientCore* const core_;
   const std::string session_;
@@ -135,6 +137,7 @@ class Restorer {
 
   // Guarded by the call's mutex.
   std::vector<uint64_t> frames_left_;  // by group
+  std::vector<TokenMask> kept_;        // by segment, in all its frames
   uint32_t first_lost_ = UINT32_MAX;   // segment
   size_t running_ = 0;
   int64_t decode_ns_ = 0;

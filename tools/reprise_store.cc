@@ -31,6 +31,7 @@ Status RunVerify(CommandContext* context, const std::string& session) {
   RestoreRequest request;
   REPRISE_ASSIGN_OR_RETURN(request.model, client->RegisterModel(spec));
   request.lowest = Tier::kArchive;
+  request.accept_dropped = true;
   request.make_sink = [&](const RestoreInfo& info) {
     return scratch.Make(spec, info.first_token, info.tokens.size(),
                         kMaxVerifyBytes);

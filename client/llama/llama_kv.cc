@@ -83,6 +83,7 @@ SaveRequest ClientRequest(const LlamaSaveRequest& request) {
   save.pending = request.pending;
   save.basis = request.basis;
   save.codec = request.codec;
+  save.keep = request.keep;
   save.expected = request.expected;
   save.synced = request.synced;
   save.labels = request.labels;
@@ -150,6 +151,7 @@ Result<LlamaRestoreResult> RestoreSequence(Client* client,
   restore.tokens = request.tokens;
   restore.end_token = request.end_token;
   restore.lowest = request.lowest;
+  restore.accept_dropped = request.accept_dropped;
   restore.make_sink = [&](const RestoreInfo& info) -> Result<KvSink> {
     REPRISE_ASSIGN_OR_RETURN(
         incoming,
@@ -166,8 +168,13 @@ Result<LlamaRestoreResult> RestoreSequence(Client* client,
     REPRISE_RETURN_IF_ERROR(
         PutSequence(request.context, request.sequence, incoming));
     // Rows of lost tokens are zeros in cells that nothing may attend to.
-    llama_memory_seq_rm(llama_get_memory(request.context), request.sequence,
-                        static_cast<llama_pos>(valid), -1);
+    const llama_memory_t memory = llama_get_memory(request.context);
+    llama_memory_seq_rm(memory, request.sequence, static_cast<llama_pos>(valid),
+                        -1);
+    for (const uint64_t position : result.restore.dropped) {
+      const auto first = static_cast<llama_pos>(position);
+      llama_memory_seq_rm(memory, request.sequence, first, first + 1);
+    }
   }
   result.put_ms = MillisecondsSince(put);
   result.state_bytes = incoming.buffer.bytes().size();

@@ -52,6 +52,7 @@ struct LlamaSaveRequest {
   // Of what was restored before, as RestoreSequence returned it.
   std::vector<TierRange> basis;
   std::string codec = "exact";
+  std::span<const uint8_t> keep;  // as in SaveRequest
   const SessionVersion* expected = nullptr;
   bool synced = true;
   std::vector<std::pair<std::string, std::string>> labels;
@@ -91,6 +92,7 @@ struct LlamaRestoreRequest {
   // Compared with the stored ids where given.
   std::span<const TokenId> tokens;
   Tier lowest = Tier::kExact;
+  bool accept_dropped = false;  // as in RestoreRequest
 };
 
 struct LlamaRestoreResult {
@@ -99,7 +101,10 @@ struct LlamaRestoreResult {
   std::vector<TokenId> tokens;
   std::vector<TokenId> lost;
   std::vector<TokenId> pending;  // empty when end_token cut before them
-  RestoreResult restore;         // with ranges: the basis of the next save
+  // With positions that have no cell (restore.dropped), where they were
+  // accepted. Such a sequence goes on, and what it appends can be saved to the
+  // same session, but no token before its end can be saved anew.
+  RestoreResult restore;  // with ranges: the basis of the next save
   uint64_t state_bytes = 0;
   double put_ms = 0;  // by libllama, into its cache
   double total_ms = 0;
