@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint32_t kPrompt = 200;
 constexpr uint32_t kGenerated = 16;
-constexpr LlamaRunnerOptions kPlain = {.context_tokens = 512};
+const LlamaRunnerOptions kPlain = {.context_tokens = 512};
 
 // A conversation in a context, and the client that keeps it.
 struct Talk {

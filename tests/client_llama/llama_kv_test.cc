@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint32_t kPrompt = 100;
 constexpr uint32_t kGenerated = 12;
-constexpr LlamaRunnerOptions kPlain = {.context_tokens = 256};
+const LlamaRunnerOptions kPlain = {.context_tokens = 256};
 
 class LlamaKvTest : public SmallModelTest {
  protected:
