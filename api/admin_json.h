@@ -5,6 +5,7 @@
 #include <string>
 
 #include "api/metrics.h"
+#include "api/session_census.h"
 #include "base/status.h"
 #include "store/collector.h"
 #include "store/engine.h"
@@ -19,6 +20,7 @@ struct StatsInput {
   const ServerMetrics* metrics = nullptr;
   std::string engine;
   Engine::Stats engine_stats;
+  SessionFigures sessions;
   Status health;
   bool draining = false;
   int64_t uptime_ms = 0;

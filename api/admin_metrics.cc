@@ -123,6 +123,14 @@ std::string MetricsText(const StatsInput& input) {
             static_cast<double>(input.engine_stats.disk_bytes));
   out.Gauge("engine_memory_bytes", "Memory that the engine holds.",
             static_cast<double>(input.engine_stats.memory_bytes));
+  out.Gauge("sessions", "Sessions, as last counted.",
+            static_cast<double>(input.sessions.sessions));
+  out.Gauge("session_tokens", "Tokens of those sessions' heads.",
+            static_cast<double>(input.sessions.tokens));
+  out.Gauge("sessions_age_seconds", "Since sessions were counted.",
+            static_cast<double>(input.sessions.age_ms) / 1000);
+  out.Gauge("sessions_at_least", "1 while there may be more than counted.",
+            input.sessions.at_least ? 1 : 0);
   out.Gauge("draining", "1 while the daemon is about to stop.",
             input.draining ? 1 : 0);
   out.Gauge("uptime_seconds", "Since the daemon began.",

@@ -20,6 +20,7 @@
 #include "api/jobs.h"
 #include "api/metrics.h"
 #include "api/server.h"
+#include "api/session_census.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -112,6 +113,7 @@ class Daemon {
                                                         : Durability::kWritten;
     REPRISE_ASSIGN_OR_RETURN(
         catalogue_, Catalogue::Open(engine_.get(), &SystemClock(), options));
+    census_ = std::make_unique<SessionCensus>(engine_.get(), &SystemClock());
     context_.catalogue = catalogue_.get();
     context_.clock = &SystemClock();
     context_.metrics = &metrics_;
@@ -161,6 +163,7 @@ class Daemon {
     input.metrics = &metrics_;
     input.engine = engine_->name();
     input.engine_stats = engine_->GetStats();
+    input.sessions = census_->Get();
     input.health = engine_->Health();
     input.draining = context_.draining;
     input.collections_finished = jobs_->collections_finished();
@@ -173,6 +176,7 @@ class Daemon {
   int64_t began_ms_ = 0;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Catalogue> catalogue_;
+  std::unique_ptr<SessionCensus> census_;
   ServerMetrics metrics_;
   HandlerContext context_;
   std::unique_ptr<Jobs> jobs_;

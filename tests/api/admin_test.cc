@@ -18,6 +18,7 @@ class AdminTest : public testing::Test {
   AdminTest() {
     input_.metrics = &metrics_;
     input_.engine = "memory";
+    input_.sessions = {.sessions = 7, .tokens = 900, .at_least = false};
     metrics_.RecordRequest(MessageType::kMatch, StatusCode::kOk, 50'000);
     metrics_.RecordRequest(MessageType::kMatch, StatusCode::kNotFound, 90'000);
     metrics_.sent_bytes = 1234;
@@ -49,6 +50,8 @@ TEST_F(AdminTest, MetricsNameTypeAndCode) {
       text.find("reprise_requests_total{type=\"match\",code=\"NotFound\"} 1"),
       std::string::npos)
       << text;
+  EXPECT_NE(text.find("reprise_sessions 7\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("reprise_session_tokens 900\n"), std::string::npos);
   EXPECT_NE(text.find("reprise_request_seconds_count{type=\"match\"} 2"),
             std::string::npos);
 }
@@ -58,6 +61,10 @@ TEST_F(AdminTest, StatsAreJson) {
   EXPECT_EQ(answer.content_type, "application/json");
   EXPECT_NE(answer.body.find("\"match\":{\"answered\":2,\"errors\":"
                              "{\"NotFound\":1},\"p50_us\":131"),
+            std::string::npos)
+      << answer.body;
+  EXPECT_NE(answer.body.find("\"sessions\":{\"count\":7,\"tokens\":900,"
+                             "\"at_least\":false,\"age_ms\":0}"),
             std::string::npos)
       << answer.body;
 }

@@ -1,9 +1,11 @@
 #include "tests/client/test_daemon.h"
 
 #include <cstdio>
+#include <memory>
 #include <utility>
 
 #include "api/admin_json.h"
+#include "api/session_census.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "store/memory_engine.h"
@@ -37,11 +39,16 @@ void TestDaemon::Start() {
   jobs.collector.wait_ms = kCollectWaitMs;
   jobs_ = std::make_unique<Jobs>(catalogue_.get(), &SystemClock(), jobs);
   context_->jobs = jobs_.get();
-  context_->stats_json = [this] {
+  SessionCensus::Options fresh;
+  fresh.max_age_ms = 0;
+  auto census =
+      std::make_shared<SessionCensus>(engine_.get(), &SystemClock(), fresh);
+  context_->stats_json = [this, census] {
     StatsInput input;
     input.metrics = &metrics_;
     input.engine = engine_->name();
     input.engine_stats = engine_->GetStats();
+    input.sessions = census->Get();
     input.health = engine_->Health();
     return StatsJson(input);
   };

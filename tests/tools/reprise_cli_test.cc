@@ -250,6 +250,13 @@ TEST_F(RepriseCliTest, StatusShowsFiguresOnly) {
     const json stats = RunJson("status");
     EXPECT_TRUE(stats.is_object());
     EXPECT_TRUE(Holds(stats.dump(), daemon_.engine()->name().data()));
+    uint64_t tokens = 0;
+    for (const json& session : RunJson("ls")) {
+      tokens += session["tokens"].get<uint64_t>();
+    }
+    EXPECT_EQ(stats["sessions"]["count"], busy ? 3 : 0);
+    EXPECT_EQ(stats["sessions"]["tokens"], tokens);
+    EXPECT_TRUE(Holds(table.out, "sessions/tokens"));
   }
 }
 
