@@ -13,7 +13,8 @@
 // bounded by ClientOptions, every call by a deadline. When the daemon is away,
 // slow or answers garbage, calls answer kUnavailable, kDeadlineExceeded or
 // kDataLoss within that deadline, and the worker recomputes. Connections are
-// made again by themselves, with back-off.
+// made again by themselves, with back-off; a save or a restore under way goes
+// on where it was.
 //
 // A Client is thread-safe: any number of saves and restores at once. KV bytes
 // are encoded and decoded here, on a small pool of threads; the daemon stores
@@ -49,8 +50,8 @@ struct ClientOptions {
   int64_t connect_timeout_ms = 2'000;
   int64_t request_timeout_ms = 10'000;    // without bodies
   int64_t transfer_timeout_ms = 120'000;  // of a whole Save or Restore
-  // How long a Restore that lost its connection tries to get it back before
-  // it gives up, counted from the last frame that came. 0: not at all.
+  // How long a Restore that lost its connection in mid-stream tries to get it
+  // back; counted anew when a frame has come since. 0: not at all.
   int64_t reconnect_timeout_ms = 10'000;
   uint32_t codec_threads = 1;
   // Encoded frames on their way, of all calls together.

@@ -35,9 +35,16 @@ Result<MatchTicket> DecodeMatchTicket(ByteView bytes) {
   ticket.model = ReadId<ModelId>(&in);
   ticket.tokens = in.U64();
   const uint64_t checksum = in.U64();
-  if (magic != kMagic ||
-      checksum != Checksum(bytes.first(kTicketBytes - sizeof(checksum)))) {
-    return InvalidArgumentError("match ticket: checksum or magic differs");
+  if (magic != kMagic) {
+    return InvalidArgumentError("match ticket: magic is " +
+                                std::to_string(magic) + ", wanted is " +
+                                std::to_string(kMagic));
+  }
+  const ByteView checked = bytes.first(kTicketBytes - sizeof(checksum));
+  if (checksum != Checksum(checked)) {
+    return InvalidArgumentError("match ticket: checksum of " +
+                                std::to_string(checked.size()) +
+                                " bytes differs");
   }
   if (ticket.tokens == 0 || ticket.tokens > kMaxSessionTokens) {
     return InvalidArgumentError(
