@@ -36,31 +36,36 @@ std::string ReadOwner(rocksdb::Env* env, const std::string& directory) {
 
 Status HeldError(rocksdb::Env* env, const std::string& directory) {
   return FailedPreconditionError("store: " + directory + " is held by " +
-                                 ReadOwner(env, directory));
+                                 ReadOwner(env, directory) +
+                                 "; stop it, or use another directory");
 }
 
 // `text` is the format record, or null where there is none.
 Status CheckFormatRecord(const std::string* text) {
   if (text == nullptr) {
     return FailedPreconditionError(
-        "store: the database has no format record: it is none of ours");
+        "store: the database has no format record: it is none of ours; use "
+        "another directory");
   }
   ByteReader reader(AsBytes(*text));
   const std::string_view magic = reader.Text16();
   const uint32_t version = reader.U32();
   if (reader.failed() || magic != kFormatMagic) {
     return FailedPreconditionError(
-        "store: the database has another's format record");
+        "store: the database has another's format record; use another "
+        "directory");
   }
   if (version != kFormatVersion) {
     return FailedPreconditionError(
         "store: format version is " + std::to_string(version) +
-        ", this program knows " + std::to_string(kFormatVersion));
+        ", this program knows " + std::to_string(kFormatVersion) +
+        "; use the release that wrote it, or a newer one");
   }
   return reader.Finish("store: format record");
 }
 
-// CheckFormat of a store whose other families are unknown.
+// CheckFormat of a store whose other families are unknown. One that was never
+// written to has no format yet: its making was cut short.
 Status CheckFormatAlone(const rocksdb::DBOptions& options,
                         const std::string& directory,
                         const rocksdb::ColumnFamilyDescriptor& meta) {
@@ -73,7 +78,10 @@ Status CheckFormatAlone(const rocksdb::DBOptions& options,
       reading, directory, {meta}, &handles, &opened);
   if (!status.ok()) return ReadStatus(status, "store: format");
   const std::unique_ptr<rocksdb::DB> db(opened);
-  const Status format = CheckFormat(db.get(), handles[0]);
+  Status format;
+  if (db->GetLatestSequenceNumber() > 0) {
+    format = CheckFormat(db.get(), handles[0]);
+  }
   db->DestroyColumnFamilyHandle(handles[0]).PermitUncheckedError();
   return format;
 }
@@ -101,9 +109,11 @@ Result<std::vector<rocksdb::ColumnFamilyDescriptor>> ExistingFamilies(
     existing.push_back(family);
     names.erase(found);
   }
-  if (names.empty()) return existing;
-  // Its format record says more than a strange name, where it has one.
+  if (names.empty() && existing.size() == families.size()) return existing;
+  // Before missing families are made in what may be another's database. The
+  // format record says more than a strange name, too, where there is one.
   REPRISE_RETURN_IF_ERROR(CheckFormatAlone(options, directory, families[0]));
+  if (names.empty()) return existing;
   return FailedPreconditionError("store: family '" + names[0] +
                                  "' is unknown to this program");
 }
