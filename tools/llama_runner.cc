@@ -58,6 +58,8 @@ Result<llama_context_params> ContextParams(const LlamaRunnerOptions& options) {
                                ? LLAMA_FLASH_ATTN_TYPE_ENABLED
                                : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   params.n_threads = params.n_threads_batch = options.threads;
+  params.cb_eval = options.on_tensor;
+  params.cb_eval_user_data = options.on_tensor_data;
   return params;
 }
 

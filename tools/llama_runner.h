@@ -32,6 +32,9 @@ struct LlamaRunnerOptions {
   // More than there are free cores makes ggml many times slower. The results
   // of single tokens depend on it in the last bits.
   int32_t threads = 1;
+  // Called for each tensor as it is computed; see llama_context_params.
+  ggml_backend_sched_eval_callback on_tensor = nullptr;
+  void* on_tensor_data = nullptr;
 };
 
 // kInvalidArgument for a type's name that ggml does not know.

@@ -1,8 +1,12 @@
 // `reprise`: what a person does to a store of conversations.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "tools/reprise_command.h"
 
@@ -20,6 +24,7 @@ constexpr char kFooter[] = R"(Examples:
   reprise calibrate pq:d=4             train a codec on what is stored
   reprise plan --context 131072 --memory 80GB
   reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
+  reprise eval --help                  what codecs cost in quality, on a model
 
 Results go to stdout, as JSON with --json; errors go to stderr. The exit
 status is 0 when all went well, 1 when it did not, 2 for a wrong command.)";
@@ -50,10 +55,33 @@ int Report(const Status& status, const CommandContext& context) {
   return 1;
 }
 
+// `reprise eval ...` is a program of its own, since it needs libllama: found
+// beside this one, as an installation has it, or in eval/, as a build does.
+// Returns only when it can't be run.
+int RunEvalProgram(char** argv) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const fs::path& path :
+       {here / "reprise-eval", here / "eval" / "reprise-eval"}) {
+    if (access(path.c_str(), X_OK) == 0) execv(path.c_str(), argv);
+  }
+  std::fprintf(stderr,
+               "reprise: eval needs reprise-eval beside %s, which is built "
+               "where libllama is there\n         "
+               "third_party/llama/fetch.sh fetches it, then: "
+               "bazel build //tools/eval:reprise-eval\n",
+               here.c_str());
+  return 1;
+}
+
 }  // namespace
 }  // namespace reprise
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "eval") {
+    return reprise::RunEvalProgram(argv + 1);
+  }
   CLI::App app("Sessions of conversations in a Reprise store");
   app.footer(reprise::kFooter);
   app.require_subcommand(1);

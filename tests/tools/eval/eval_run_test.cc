@@ -1,0 +1,89 @@
+// The judge on a real model: what costs nothing shows 0, what costs something
+// does not.
+#include "tools/eval/eval_run.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/client_llama/small_model.h"
+#include "tools/eval/judged_model.h"
+
+namespace reprise {
+namespace {
+
+class EvalRunTest : public SmallModelTest {
+ protected:
+  EvalRunTest() {
+    options_.model = SmallModel::Path();
+    options_.text = "assets/wikitext2-test.txt";
+    options_.prefixes = {128};
+    options_.score = 16;
+    options_.windows = 1;
+    options_.weights = "as-is";
+  }
+  EvalOptions options_;
+};
+
+TEST_F(EvalRunTest, NullCodecsCostNothingAndLossyOnesDo) {
+  options_.windows = 2;
+  options_.codecs = {
+      "raw;exact;llama:q4_0;evict:keep=0.75,by=mass;"
+      "evict:keep=0.75,by=knorm,then=raw"};
+  uint64_t done = 0;
+  uint64_t total = 0;
+  EvalObserver observer;
+  observer.on_progress = [&](uint64_t now, uint64_t of) {
+    EXPECT_GE(now, done);
+    done = now;
+    total = of;
+  };
+  const auto rows = RunEval(options_, observer);
+  ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+  EXPECT_EQ(done, total);
+  std::map<std::string, EvalRow> by_name;
+  for (const EvalRow& row : *rows) by_name[row.codec] = row;
+  ASSERT_EQ(by_name.size(), 5u);
+  for (const char* null_codec : {"raw", "exact"}) {
+    const EvalRow& row = by_name[null_codec];
+    EXPECT_EQ(row.quality.kl.mean, 0) << null_codec;
+    EXPECT_EQ(row.quality.kl_max, 0) << null_codec;
+    EXPECT_EQ(row.quality.top1.mean, 1) << null_codec;
+    EXPECT_EQ(row.quality.ppl, row.quality.ppl_exact) << null_codec;
+    EXPECT_EQ(row.quality.tokens, 32u);
+  }
+  EXPECT_LT(StateRatio(by_name["raw"].size), 1);
+  EXPECT_GT(StateRatio(by_name["exact"].size), 1.05);
+  EXPECT_GT(by_name["llama:q4_0"].quality.kl.mean, 1e-3);
+  EXPECT_NEAR(BitsPerValue(by_name["llama:q4_0"].size), 4.5, 0.05);
+  for (const char* evicting : {"evict+exact", "evict+raw"}) {
+    EXPECT_GT(by_name[evicting].quality.kl.mean, 1e-4) << evicting;
+    EXPECT_LT(by_name[evicting].quality.kl.mean, 3) << evicting;
+  }
+  EXPECT_LT(by_name["evict+raw"].size.frame_bytes,
+            0.76 * by_name["raw"].size.frame_bytes);
+  // Quantised weights blow rounding up, to less than a lossy codec costs.
+  EXPECT_GT(by_name["raw"].noise.kl.mean, 0);
+  EXPECT_LT(by_name["raw"].noise.kl.mean, 0.02);
+}
+
+TEST_F(EvalRunTest, EveryCacheTypeCanBeJudged) {
+  options_.codecs = {"exact"};
+  for (const char* type : {"bf16", "f32"}) {
+    options_.cache_type = type;
+    const auto rows = RunEval(options_, {});
+    ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+    EXPECT_EQ((*rows)[0].quality.kl_max, 0) << type;
+    EXPECT_GT((*rows)[0].quality.ppl, 1) << type;
+  }
+}
+
+TEST_F(EvalRunTest, SaysWhenTheTextIsTooShort) {
+  options_.windows = 10000;
+  options_.codecs = {"raw"};
+  const auto rows = RunEval(options_, {});
+  EXPECT_EQ(rows.status().code(), StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace reprise

@@ -1,0 +1,93 @@
+#include "tools/eval/svg_plot.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace reprise {
+namespace {
+
+size_t Count(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos;
+       at = text.find(part, at + 1)) {
+    ++count;
+  }
+  return count;
+}
+
+Plot SomePlot() {
+  Plot plot;
+  plot.title = "a < b & \"c\"";
+  plot.x = {"rate", true};
+  plot.y = {"loss", true};
+  plot.series = {{"first", {{1, 0.1}, {10, 0.001}}, false},
+                 {"second", {{2, 0.5}}, false},
+                 {"floor", {{1, 1e-7}, {16, 1e-7}}, true}};
+  return plot;
+}
+
+TEST(SvgPlotTest, EscapesTexts) {
+  const std::string svg = SvgPlot(SomePlot());
+  EXPECT_NE(svg.find("a &lt; b &amp; &quot;c&quot;"), std::string::npos);
+}
+
+TEST(SvgPlotTest, EveryElementIsClosed) {
+  const std::string svg = SvgPlot(SomePlot());
+  EXPECT_TRUE(svg.starts_with("<svg "));
+  EXPECT_TRUE(svg.ends_with("</svg>\n"));
+  EXPECT_EQ(Count(svg, "<text"), Count(svg, "</text>"));
+  for (const char* alone : {"<line", "<rect", "<circle", "<path"}) {
+    size_t at = svg.find(alone);
+    EXPECT_NE(at, std::string::npos) << alone;
+    for (; at != std::string::npos; at = svg.find(alone, at + 1)) {
+      EXPECT_EQ(svg[svg.find('>', at) - 1], '/');
+    }
+  }
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_EQ(svg.find("inf"), std::string::npos);
+}
+
+TEST(SvgPlotTest, CurvesAndLegendShowEachSeries) {
+  const std::string svg = SvgPlot(SomePlot());
+  EXPECT_EQ(Count(svg, "stroke-width=\"2\""), 2u);  // one point is no curve
+  EXPECT_EQ(Count(svg, "stroke-dasharray"), 1u);
+  // Two points and the legend's.
+  EXPECT_EQ(Count(svg, "<circle"), 3u);
+  EXPECT_NE(svg.find(">second</text>"), std::string::npos);
+}
+
+TEST(SvgPlotTest, LeavesOutWhatALogarithmicAxisCantShow) {
+  Plot plot = SomePlot();
+  plot.series[0].points.emplace_back(4, 0);
+  plot.series[0].points.emplace_back(std::nan(""), 1);
+  plot.series[0].points.emplace_back(1,
+                                     std::numeric_limits<double>::infinity());
+  EXPECT_EQ(SvgPlot(plot), SvgPlot(SomePlot()));
+}
+
+TEST(SvgPlotTest, SaysThatThereIsNothingToShow) {
+  Plot plot = SomePlot();
+  plot.series = {{"zeros", {{0, 0}}, false}};
+  EXPECT_NE(SvgPlot(plot).find("no points"), std::string::npos);
+}
+
+TEST(SvgPlotTest, OnePointMakesAPlot) {
+  Plot plot = SomePlot();
+  plot.x.logarithmic = plot.y.logarithmic = false;
+  plot.series = {{"one", {{0, 0}}, false}};
+  const std::string svg = SvgPlot(plot);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_NE(svg.find("<circle"), std::string::npos);
+}
+
+TEST(SvgPlotTest, TicksAreRound) {
+  EXPECT_EQ(AxisTicks(0, 10, false), (std::vector<double>{0, 2, 4, 6, 8, 10}));
+  EXPECT_EQ(AxisTicks(1, 4, false).size(), 7u);
+  EXPECT_EQ(AxisTicks(1, 1000, true), (std::vector<double>{1, 10, 100, 1000}));
+  EXPECT_EQ(AxisTicks(1, 20, true), (std::vector<double>{1, 2, 5, 10, 20}));
+}
+
+}  // namespace
+}  // namespace reprise

@@ -1,0 +1,58 @@
+// What is judged: a way in which a state is changed or coded, as people name
+// it.
+//
+//   raw, exact, tsc:bits=8, ...      a codec and its options
+//   llama:q8_0, llama:q4_0, ...      llama.cpp's own quantised cache
+//   evict:keep=0.75,by=mass,then=tsc:bits=8
+//                                    only some tokens are kept, then a codec;
+//                                    `then` is last and takes all that follows
+#ifndef REPRISE_TOOLS_EVAL_EVAL_VARIANT_H_
+#define REPRISE_TOOLS_EVAL_EVAL_VARIANT_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "codec/codec.h"
+
+namespace reprise {
+
+enum class Importance : uint8_t {
+  kAttentionMass,  // received from all queries of the prefix, summed
+  kMeanAttention,  // the same by query that could see the token
+  kKeyNorm,        // small norms of K are important
+  kValueNorm,      // large norms of V are important
+  kRandom,
+};
+std::string_view ImportanceName(Importance importance);
+
+struct EvalVariant {
+  std::string text;        // as it was named
+  std::string codec;       // "tsc", "evict+tsc", "llama:q8_0": one curve each
+  std::string parameters;  // "bits=8"
+  CodecChoice choice;      // of all but llama.cpp's cache types
+  std::string llama_type;  // "q8_0"; empty: a codec of ours
+  double keep = 1;         // share of the tokens; below 1: the rest is evicted
+  Importance by = Importance::kAttentionMass;
+  // How `choice` was named: variants of one name can share a profile.
+  std::string choice_text;
+
+  bool evicts() const { return keep < 1; }
+  bool needs_attention() const {
+    return evicts() && (by == Importance::kAttentionMass ||
+                        by == Importance::kMeanAttention);
+  }
+};
+
+// kInvalidArgument with what is allowed; errors of ParseCodecChoice.
+Result<EvalVariant> ParseVariant(std::string_view text);
+
+// The names in a list with ';' or ',' between them. Options have commas too:
+// an item like "key=value" belongs to the name before it.
+std::vector<std::string> SplitVariants(std::string_view text);
+
+}  // namespace reprise
+
+#endif  // REPRISE_TOOLS_EVAL_EVAL_VARIANT_H_

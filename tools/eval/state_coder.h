@@ -1,0 +1,103 @@
+// Saves a state with a codec into a store of its own and reads it back: real
+// frames, real records, so the bytes are those that a daemon would hold.
+//
+// Whole segments of 64 tokens are coded with the codec that is asked for, the
+// tail exactly, as the client library does it.
+#ifndef REPRISE_TOOLS_EVAL_STATE_CODER_H_
+#define REPRISE_TOOLS_EVAL_STATE_CODER_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "client/kv_gather.h"
+#include "client/kv_layout.h"
+#include "codec/codec.h"
+#include "codec/frame.h"
+#include "codec/model_spec.h"
+#include "codec/profile_trainer.h"
+#include "codec/segment.h"
+#include "store/catalogue.h"
+#include "tools/eval/state_ratios.h"
+
+namespace reprise {
+
+// A profile in both of its forms; null and empty: none.
+struct EvalProfile {
+  std::shared_ptr<const CodecProfile> profile;
+  Bytes bytes;
+};
+
+struct CodeRequest {
+  std::span<const TokenId> tokens;  // of the state, from position 0 on
+  const KvView* view = nullptr;     // of as many tokens
+  const KvSink* sink = nullptr;     // where the decoded state goes
+  const CodecChoice* choice = nullptr;
+  const EvalProfile* profile = nullptr;  // null: without
+  // One flag a token; empty: all are kept. The KV of the others is dropped by
+  // the codec where it can; where it can't, frames are taken to be smaller by
+  // the dropped share and the mask is counted as 8 bytes a segment. Rows of
+  // dropped tokens in the sink mean nothing.
+  std::span<const uint8_t> keep;
+};
+
+struct CodedState {
+  StoredSize size;
+  double encode_s = 0;
+  double decode_s = 0;
+};
+
+// Of one model. Not thread-safe: it has scratch memory.
+class StateCoder {
+ public:
+  // REQUIRES: ValidateModelSpec(spec).ok().
+  explicit StateCoder(const ModelSpec& spec);
+
+  const ModelSpec& spec() const { return spec_; }
+
+  // Errors of the codec, of the store, and kDataLoss when what is read back is
+  // not what was written.
+  Result<CodedState> Code(const CodeRequest& request);
+
+  // Gives all rows of the view to a trainer, segment by segment.
+  Status Feed(const KvView& view, ProfileTrainer* trainer);
+
+  // Whether a profile serves these options: what an encoder says that is
+  // given the first segment of the view, which has at least one.
+  bool Serves(const EvalProfile& profile, const CodecChoice& choice,
+              const KvView& view);
+
+ private:
+  struct Session;
+  struct Group {
+    LayerGroup layers;
+    std::vector<PlaneSlice> slices;
+  };
+
+  // Rows of a group in source_rows_, packed where the view's are not.
+  void Gather(const KvSource& source, const Group& group, uint64_t first_token,
+              uint32_t count);
+  Status EncodeSegment(Session* session, size_t index);
+  // Makes the frames that were put visible, as a session.
+  Status Publish(Session* session);
+  Status DecodeSegment(Session* session, const FetchSegment& fetched);
+  Status DecodeGroup(Session* session, const FetchSegment& fetched,
+                     const Group& group, ByteView bytes);
+
+  const ModelSpec spec_;
+  const ModelId model_;
+  std::vector<Group> groups_;
+  CodecScratch scratch_;
+  FrameBuilder builder_;
+  FrameView frame_;
+  Bytes packed_;
+  std::vector<ConstPlaneRows> source_rows_;
+  std::vector<PlaneRows> target_rows_;
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_TOOLS_EVAL_STATE_CODER_H_
