@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "codec/exact_profile.h"
 #include "codec/message.h"
+#include "codec/tsc_trainer.h"
 
 namespace reprise {
 namespace {
@@ -44,6 +45,8 @@ Result<std::unique_ptr<ProfileTrainer>> MakeProfileTrainer(
   switch (codec) {
     case CodecId::kExact:
       return std::unique_ptr<ProfileTrainer>(new ExactTrainer(spec));
+    case CodecId::kTsc:
+      return MakeTscTrainer(spec, options);
     default:
       return UnimplementedError(CatMessage(
           "trainer: codec ", CodecIdName(codec), " has no profiles"));

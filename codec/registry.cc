@@ -3,6 +3,7 @@
 #include "codec/exact_codec.h"
 #include "codec/message.h"
 #include "codec/raw_codec.h"
+#include "codec/tsc_codec.h"
 
 namespace reprise {
 namespace {
@@ -20,6 +21,7 @@ std::span<const Codec* const> AllCodecs() {
   static const Codec* const codecs[] = {
       Only<RawCodec>(),
       Only<ExactCodec>(),
+      Only<TscCodec>(),
   };
   return codecs;
 }

@@ -75,6 +75,19 @@ std::vector<Record> Records() {
        KvKind::kTypical},
       {"exact_mixed_half", "Exact", MixedModel(), half, KvKind::kTypical},
       {"exact_opaque", "Exact", OpaqueModel(), tail5, KvKind::kTypical},
+      {"tsc_one_head", "Tsc", PlainModel("tsc", 1, 1, 5, DType::kF16), tail3,
+       KvKind::kTypical},
+      {"tsc_tiny_f16", "Tsc", TinyModel(), {}, KvKind::kTypical},
+      {"tsc_tiny_f32", "Tsc8", TinyModel(DType::kF32), tail31,
+       KvKind::kTypical},
+      {"tsc_tiny_specials", "Tsc8", TinyModel(), {}, KvKind::kSpecials},
+      {"tsc_fallbacks_bf16",
+       "TscTight",
+       TinyModel(DType::kBf16),
+       {},
+       KvKind::kTypical},
+      {"tsc_profile", "TscProfile", TinyModel(), tail13, KvKind::kTypical},
+      {"tsc_mixed_half", "Tsc", MixedModel(), half, KvKind::kTypical},
   };
 }
 
@@ -206,6 +219,7 @@ void ExpectPageShows(const std::string& page, const std::string& file) {
 TEST(GoldenFrameTest, PagesShowTheGoldenBytes) {
   ExpectPageShows("frame.md", "raw_one_channel.frame.bin");
   ExpectPageShows("model.md", "raw_one_channel.model.bin");
+  ExpectPageShows("codecs/tsc.md", "tsc_one_head.frame.bin");
 }
 
 }  // namespace

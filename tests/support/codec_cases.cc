@@ -2,6 +2,8 @@
 
 #include "base/limits.h"
 #include "codec/exact_profile.h"
+#include "codec/profile_trainer.h"
+#include "tests/support/tsc_bounds.h"
 
 namespace reprise {
 namespace {
@@ -20,6 +22,27 @@ Result<Bytes> FitExact(const ModelSpec& spec) {
   return fitter.Fit();
 }
 
+// With the same values again and again until there are enough.
+Result<Bytes> FitTrained(CodecId codec, const ModelSpec& spec) {
+  REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<ProfileTrainer> trainer,
+                           MakeProfileTrainer(codec, spec, {}));
+  for (const LayerGroup& group : LayerGroupsOf(spec)) {
+    REPRISE_ASSIGN_OR_RETURN(const std::vector<PlaneSlice> slices,
+                             SlicePlanes(spec, group, HeadRange::All()));
+    KvRows rows(slices, kSegmentTokens);
+    rows.Fill(KvKind::kTypical, 7, 0);
+    for (uint64_t t = 0; t < trainer->min_tokens(); t += kSegmentTokens) {
+      REPRISE_RETURN_IF_ERROR(trainer->Add(
+          static_cast<uint32_t>(t), kSegmentTokens, slices, rows.Const()));
+    }
+  }
+  return trainer->Fit(nullptr);
+}
+
+Result<Bytes> FitTsc(const ModelSpec& spec) {
+  return FitTrained(CodecId::kTsc, spec);
+}
+
 }  // namespace
 
 std::vector<CodecCase> CodecCases() {
@@ -27,6 +50,20 @@ std::vector<CodecCase> CodecCases() {
       {.name = "Raw", .id = CodecId::kRaw},
       {.name = "Exact", .id = CodecId::kExact},
       {.name = "ExactProfile", .id = CodecId::kExact, .fit = FitExact},
+      {.name = "Tsc", .id = CodecId::kTsc, .problem = TscProblem},
+      {.name = "Tsc8",
+       .id = CodecId::kTsc,
+       .options = "bits=8,kappa=16,page=segment",
+       .problem = TscProblem},
+      {.name = "TscTight",
+       .id = CodecId::kTsc,
+       .options = "kappa=8,page=layer,max_delta_error=0.25",
+       .problem = TscProblem},
+      {.name = "TscProfile",
+       .id = CodecId::kTsc,
+       .fit = FitTsc,
+       .decodes_without_profile = true,
+       .problem = TscProblem},
   };
 }
 

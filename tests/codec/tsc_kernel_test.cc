@@ -1,0 +1,188 @@
+#include "codec/tsc_kernel.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/bytes.h"
+#include "codec/exact_simd.h"
+#include "codec/tsc_simd.h"
+#include "tests/support/random.h"
+
+namespace reprise {
+namespace {
+
+constexpr DType kDTypes[] = {DType::kF32, DType::kBf16, DType::kF16};
+
+// The value of f16 bits by the book.
+double HalfValue(uint32_t bits) {
+  const int exponent = static_cast<int>(bits >> 10 & 31);
+  const double mantissa = bits & 1023;
+  const double magnitude = exponent == 0
+                               ? std::ldexp(mantissa, -24)
+                               : std::ldexp(1024 + mantissa, exponent - 25);
+  return bits >> 15 != 0 ? -magnitude : magnitude;
+}
+
+TEST(TscKernelTest, ConvertsEveryHalf) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    const float value = TscF16ToF32(half);
+    if ((bits & 0x7fff) > 0x7c00) {
+      EXPECT_TRUE(std::isnan(value)) << bits;
+      continue;
+    }
+    if ((bits & 0x7fff) == 0x7c00) {
+      EXPECT_TRUE(std::isinf(value)) << bits;
+    } else {
+      EXPECT_EQ(value, HalfValue(bits)) << bits;
+    }
+    EXPECT_EQ(std::signbit(value), bits >> 15 != 0);
+    EXPECT_EQ(TscF32ToF16(value), half);
+  }
+}
+
+// Between any two neighbours: just below the middle, the middle, just above.
+TEST(TscKernelTest, RoundsToTheNearestHalf) {
+  for (uint32_t bits = 0; bits < 0x7bff; ++bits) {
+    const double low = HalfValue(bits);
+    const auto middle = static_cast<float>((low + HalfValue(bits + 1)) / 2);
+    const uint32_t even = bits + (bits & 1);
+    EXPECT_EQ(TscF32ToF16(std::nextafter(middle, 0.0f)), bits);
+    EXPECT_EQ(TscF32ToF16(middle), even);
+    EXPECT_EQ(TscF32ToF16(std::nextafter(middle, 1e9f)), bits + 1);
+    EXPECT_EQ(TscF32ToF16(-middle), even | 0x8000);
+  }
+  EXPECT_EQ(TscF32ToF16(65519.996f), 0x7bff);
+  EXPECT_EQ(TscF32ToF16(65520), 0x7c00);
+  EXPECT_EQ(TscF32ToF16(3e38f), 0x7c00);
+}
+
+TEST(TscKernelTest, ScalesHoldTheirLargestDelta) {
+  Random random(1);
+  for (int i = 0; i < 100000; ++i) {
+    const int octave = static_cast<int>(random.Below(60)) - 42;
+    const auto largest =
+        static_cast<float>(std::ldexp(1 + random.Unit(), octave));
+    for (const int32_t max_code : {7, 127}) {
+      const float scale = TscF16ToF32(TscScale(largest, max_code));
+      EXPECT_GE(scale * static_cast<float>(max_code), largest);
+      const auto code =
+          static_cast<int32_t>(std::nearbyint(largest * (1 / scale)));
+      EXPECT_LE(code, max_code);
+    }
+  }
+  EXPECT_EQ(TscScale(0, 7), 0);
+  EXPECT_EQ(TscScale(1e-45f, 7), 1);
+  EXPECT_LT(TscScale(0x1p18f, 7), 0x7c00);
+}
+
+TEST(TscKernelTest, NibblesLieAsThePageSays) {
+  const TscShape shape{DType::kF32, 1, 37, 4};
+  std::vector<float> row(37);
+  const std::vector<float> zeros(37);
+  for (int c = 0; c < 37; ++c) row[c] = static_cast<float>(c % 15 - 7);
+  const float scale = 1;
+  std::vector<uint8_t> codes(shape.row_code_bytes());
+  ASSERT_EQ(codes.size(), 19u);
+  TscEncode(shape, reinterpret_cast<const uint8_t*>(row.data()),
+            reinterpret_cast<const uint8_t*>(zeros.data()), &scale,
+            codes.data());
+  const auto nibble = [&](int c) { return static_cast<int>(row[c]) & 15; };
+  for (int i = 0; i < 16; ++i) {
+    EXPECT_EQ(codes[i], nibble(i) | nibble(16 + i) << 4) << i;
+  }
+  EXPECT_EQ(codes[16], nibble(32) | nibble(35) << 4);
+  EXPECT_EQ(codes[17], nibble(33) | nibble(36) << 4);
+  EXPECT_EQ(codes[18], nibble(34));
+}
+
+// A row and a reference of finite values of all sizes, or of any bits at all.
+struct Rows {
+  Bytes row;
+  Bytes reference;
+  std::vector<float> scales;
+  Bytes codes;
+};
+
+Rows MakeRows(const TscShape& shape, bool finite, Random* random) {
+  Rows rows;
+  for (Bytes* bytes : {&rows.row, &rows.reference}) {
+    bytes->resize(shape.row_bytes());
+    random->Fill(*bytes);
+    if (!finite) continue;
+    const uint32_t element = DTypeBytes(shape.dtype);
+    // Exponents below the middle: no sum overflows.
+    for (size_t i = element - 1; i < bytes->size(); i += element) {
+      (*bytes)[i] &= 0xbf;
+    }
+  }
+  for (uint32_t h = 0; h < shape.heads; ++h) {
+    rows.scales.push_back(TscF16ToF32(
+        static_cast<uint16_t>(random->OneIn(8) ? 0 : random->Below(0x7c00))));
+  }
+  rows.codes.resize(shape.row_code_bytes());
+  random->Fill(rows.codes);
+  return rows;
+}
+
+void ExpectVectorsAgree(const TscShape& shape, Random* random) {
+  const Rows any = MakeRows(shape, false, random);
+  std::vector<float> largest(shape.heads);
+  std::vector<float> wanted(shape.heads);
+  for (const uint8_t* reference :
+       {any.reference.data(), static_cast<const uint8_t*>(nullptr)}) {
+    TscLargest(shape, any.row.data(), reference, largest.data());
+    TscLargestScalar(shape, any.row.data(), reference, wanted.data());
+    for (uint32_t h = 0; h < shape.heads; ++h) {
+      EXPECT_EQ(std::isfinite(largest[h]), std::isfinite(wanted[h]));
+      if (std::isfinite(wanted[h])) {
+        EXPECT_EQ(largest[h], wanted[h]);
+      }
+    }
+  }
+  Rows rows = MakeRows(shape, true, random);
+  Bytes out(shape.row_bytes());
+  Bytes wanted_row(shape.row_bytes());
+  TscDecode(shape, rows.reference.data(), rows.scales.data(), rows.codes.data(),
+            out.data());
+  TscDecodeScalar(shape, rows.reference.data(), rows.scales.data(),
+                  rows.codes.data(), wanted_row.data());
+  EXPECT_EQ(out, wanted_row);
+  TscLargestScalar(shape, rows.row.data(), rows.reference.data(),
+                   largest.data());
+  for (uint32_t h = 0; h < shape.heads; ++h) {
+    rows.scales[h] =
+        TscF16ToF32(TscScale(std::min(largest[h], 0x1p18f), shape.max_code()));
+    if (largest[h] > 0x1p18f) rows.scales[h] = 0;
+  }
+  Bytes codes(shape.row_code_bytes());
+  Bytes wanted_codes(shape.row_code_bytes());
+  TscEncode(shape, rows.row.data(), rows.reference.data(), rows.scales.data(),
+            codes.data());
+  TscEncodeScalar(shape, rows.row.data(), rows.reference.data(),
+                  rows.scales.data(), wanted_codes.data());
+  EXPECT_EQ(codes, wanted_codes);
+}
+
+TEST(TscKernelTest, VectorsAgreeWithTheScalarLoops) {
+  Random random(2);
+  for (const int64_t target : ExactTargets()) {
+    ChooseExactTarget(target);
+    SCOPED_TRACE(std::string(ExactTargetName(target)));
+    for (const DType dtype : kDTypes) {
+      for (const uint32_t bits : {4u, 8u}) {
+        for (const uint32_t dim : {1u, 5u, 16u, 31u, 32u, 64u, 80u, 129u}) {
+          for (int round = 0; round < 20; ++round) {
+            ExpectVectorsAgree({dtype, 3, dim, bits}, &random);
+          }
+        }
+      }
+    }
+    ChooseExactTarget(0);
+  }
+}
+
+}  // namespace
+}  // namespace reprise
