@@ -4,11 +4,13 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/eval/eval_options.h"
 #include "tools/eval/eval_report.h"
 #include "tools/eval/eval_run.h"
+#include "tools/eval/session_eval.h"
 #include "tools/progress.h"
 
 namespace reprise {
@@ -43,8 +45,13 @@ Status Main(const EvalOptions& options) {
   observer.on_note = [](const std::string& line) {
     std::fprintf(stderr, "eval: %s\n", line.c_str());
   };
-  REPRISE_ASSIGN_OR_RETURN(const std::vector<EvalRow> rows,
-                           RunEval(options, observer));
+  std::vector<EvalRow> rows;
+  if (options.session.empty()) {
+    REPRISE_ASSIGN_OR_RETURN(rows, RunEval(options, observer));
+  } else {
+    REPRISE_ASSIGN_OR_RETURN(EvalRow row, RunSessionEval(options, observer));
+    rows.push_back(std::move(row));
+  }
   progress.reset();
   return WriteResults(options, rows);
 }
