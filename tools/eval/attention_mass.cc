@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -42,21 +43,30 @@ bool OnTensor(ggml_tensor* tensor, bool ask, void* data) {
 
 }  // namespace
 
-Result<std::vector<double>> MeasureAttentionMass(
-    const LlamaModelPtr& model, const LlamaRunnerOptions& options,
-    std::span<const TokenId> tokens) {
+Result<AttentionMass> MeasureAttentionMass(const LlamaModelPtr& model,
+                                           const LlamaRunnerOptions& options,
+                                           std::span<const TokenId> tokens) {
   Catcher catcher;
-  catcher.mass.resize(tokens.size());
   LlamaRunnerOptions caught = options;
   caught.flash_attention = false;
   caught.on_tensor = OnTensor;
   caught.on_tensor_data = &catcher;
   REPRISE_ASSIGN_OR_RETURN(const auto runner, LlamaRunner::Make(model, caught));
-  REPRISE_RETURN_IF_ERROR(runner->Decode(tokens, 0));
-  if (!catcher.rows.empty()) return std::move(catcher.mass);
-  return UnimplementedError(
-      "eval: this model's graph has no softmax to measure attention by; "
-      "use by=knorm, vnorm or random");
+  const size_t early = tokens.size() - std::min(tokens.size(), kRecentQueries);
+  AttentionMass mass;
+  catcher.mass.assign(tokens.size(), 0);
+  if (early > 0)
+    REPRISE_RETURN_IF_ERROR(runner->Decode(tokens.first(early), 0));
+  mass.all = std::exchange(catcher.mass, std::vector<double>(tokens.size()));
+  REPRISE_RETURN_IF_ERROR(runner->Decode(tokens.subspan(early), early));
+  if (catcher.rows.empty()) {
+    return UnimplementedError(
+        "eval: this model's graph has no softmax to measure attention by; "
+        "use by=knorm, vnorm or random");
+  }
+  mass.recent = std::move(catcher.mass);
+  for (size_t i = 0; i < mass.all.size(); ++i) mass.all[i] += mass.recent[i];
+  return mass;
 }
 
 }  // namespace reprise

@@ -5,7 +5,7 @@
 #ifndef REPRISE_TOOLS_EVAL_ATTENTION_MASS_H_
 #define REPRISE_TOOLS_EVAL_ATTENTION_MASS_H_
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -15,12 +15,20 @@
 
 namespace reprise {
 
-// One number a token; a prefill of its own, in a context of its own, with
-// options.flash_attention off.
+inline constexpr size_t kRecentQueries = 64;
+
+// By token.
+struct AttentionMass {
+  std::vector<double> all;     // from all queries
+  std::vector<double> recent;  // from the last kRecentQueries
+};
+
+// A prefill of its own, in a context of its own, with options.flash_attention
+// off.
 // kUnimplemented when the graph has no softmax that can be caught.
-Result<std::vector<double>> MeasureAttentionMass(
-    const LlamaModelPtr& model, const LlamaRunnerOptions& options,
-    std::span<const TokenId> tokens);
+Result<AttentionMass> MeasureAttentionMass(const LlamaModelPtr& model,
+                                           const LlamaRunnerOptions& options,
+                                           std::span<const TokenId> tokens);
 
 }  // namespace reprise
 

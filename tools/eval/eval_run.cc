@@ -52,7 +52,7 @@ struct Window {
   KvView view;
   const ScoreReference* reference = nullptr;
   uint64_t seed = 0;
-  std::vector<double> attention;  // by token; measured when first asked for
+  AttentionMass attention;  // measured when first asked for
 };
 
 class Run {
@@ -72,7 +72,7 @@ class Run {
   Status RunWindow(Window* window);
   Status RunVariant(Window* window, size_t index);
   Result<std::vector<uint8_t>> Kept(Window* window, const EvalVariant& variant);
-  Result<std::vector<double>> Attention(Window* window, bool by_query);
+  Status MeasureAttention(Window* window);
   Result<std::vector<double>> Scores(Window* window, Importance by);
   Status Score(const Window& window, const SequenceState& state,
                std::span<const uint8_t> keep, Tally* tally);
@@ -212,25 +212,20 @@ Status Run::FindProfiles() {
   return Status();
 }
 
-Result<std::vector<double>> Run::Attention(Window* window, bool by_query) {
-  if (window->attention.empty()) {
-    REPRISE_ASSIGN_OR_RETURN(
-        window->attention,
-        MeasureAttentionMass(model_, judged_->runner_options(),
-                             window->prefix));
-    CountTokens(window->prefix.size());
-  }
-  std::vector<double> mass = window->attention;
-  if (!by_query) return mass;
-  for (size_t token = 0; token < mass.size(); ++token) {
-    mass[token] /= static_cast<double>(mass.size() - token);
-  }
-  return mass;
+Status Run::MeasureAttention(Window* window) {
+  if (!window->attention.all.empty()) return Status();
+  REPRISE_ASSIGN_OR_RETURN(
+      window->attention,
+      MeasureAttentionMass(model_, judged_->runner_options(), window->prefix));
+  CountTokens(window->prefix.size());
+  return Status();
 }
 
 Result<std::vector<double>> Run::Scores(Window* window, Importance by) {
-  if (by == Importance::kAttentionMass || by == Importance::kMeanAttention) {
-    return Attention(window, by == Importance::kMeanAttention);
+  if (by == Importance::kAttentionMass || by == Importance::kRecentAttention) {
+    REPRISE_RETURN_IF_ERROR(MeasureAttention(window));
+    return by == Importance::kAttentionMass ? window->attention.all
+                                            : window->attention.recent;
   }
   std::vector<double> scores(window->prefix.size());
   if (by == Importance::kRandom) {

@@ -8,7 +8,7 @@
 namespace reprise {
 namespace {
 
-constexpr std::string_view kImportanceNames[] = {"mass", "meanmass", "knorm",
+constexpr std::string_view kImportanceNames[] = {"mass", "recent", "knorm",
                                                  "vnorm", "random"};
 
 // The text before and after the first `separator`.

@@ -20,10 +20,10 @@
 namespace reprise {
 
 enum class Importance : uint8_t {
-  kAttentionMass,  // received from all queries of the prefix, summed
-  kMeanAttention,  // the same by query that could see the token
-  kKeyNorm,        // small norms of K are important
-  kValueNorm,      // large norms of V are important
+  kAttentionMass,    // received from all queries of the prefix, summed
+  kRecentAttention,  // received from the last queries only
+  kKeyNorm,          // small norms of K are important
+  kValueNorm,        // large norms of V are important
   kRandom,
 };
 std::string_view ImportanceName(Importance importance);
@@ -42,7 +42,7 @@ struct EvalVariant {
   bool evicts() const { return keep < 1; }
   bool needs_attention() const {
     return evicts() && (by == Importance::kAttentionMass ||
-                        by == Importance::kMeanAttention);
+                        by == Importance::kRecentAttention);
   }
 };
 

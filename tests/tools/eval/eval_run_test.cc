@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "tests/client_llama/small_model.h"
+#include "tools/eval/attention_mass.h"
 #include "tools/eval/judged_model.h"
 
 namespace reprise {
@@ -76,6 +79,26 @@ TEST_F(EvalRunTest, EveryCacheTypeCanBeJudged) {
     EXPECT_EQ((*rows)[0].quality.kl_max, 0) << type;
     EXPECT_GT((*rows)[0].quality.ppl, 1) << type;
   }
+}
+
+TEST_F(EvalRunTest, AttentionIsMeasuredWhole) {
+  constexpr uint32_t kTokens = 700;  // more than a batch
+  const auto tokens = SmallModel::Prompt(kTokens);
+  const auto mass =
+      MeasureAttentionMass(SmallModel::Get(), {.context_tokens = 1024}, tokens);
+  ASSERT_TRUE(mass.ok()) << mass.status().ToString();
+  ASSERT_EQ(mass->all.size(), kTokens);
+  const auto sum = [](const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0);
+  };
+  // Each query of 30 layers of 9 heads gives away 1.
+  EXPECT_NEAR(sum(mass->all), 30 * 9 * kTokens, 1);
+  EXPECT_NEAR(sum(mass->recent), 30 * 9 * kRecentQueries, 0.1);
+  EXPECT_EQ(std::max_element(mass->all.begin(), mass->all.end()),
+            mass->all.begin());
+  // The last token is seen by itself only.
+  EXPECT_LT(mass->all.back(), 30 * 9);
+  EXPECT_DOUBLE_EQ(mass->all.back(), mass->recent.back());
 }
 
 TEST_F(EvalRunTest, SaysWhenTheTextIsTooShort) {
