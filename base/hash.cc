@@ -3,7 +3,13 @@
 #include <openssl/evp.h>
 // For a streaming state on the stack.
 #define XXH_STATIC_LINKING_ONLY
+#if defined(__x86_64__)
+// The same functions, by AVX2 or AVX-512 where the processor has them: the
+// library itself is built for SSE2.
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 
 namespace reprise {
 

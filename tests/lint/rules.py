@@ -24,7 +24,7 @@ HOMES = [
          r"|third_party/asio/"),
     Home("spdlog", r"(spdlog|fmt)/", r"base/log\.(h|cc)$"),
     Home("OpenSSL", r"openssl/", r"base/hash\.cc$|api/tls"),
-    Home("xxHash", r"(xxhash|xxh3)\.h$", r"base/hash\.cc$"),
+    Home("xxHash", r"(xxhash|xxh3|xxh_x86dispatch)\.h$", r"base/hash\.cc$"),
     Home("CLI11", r"CLI/", r"tools/|bench/"),
     Home("nlohmann-json", r"nlohmann/", r"tools/|bench/|api/admin|tests/"),
     Home("Highway", r"hwy/", r"codec/[^/]*_simd(-inl)?\.(cc|h)$"),
