@@ -29,6 +29,20 @@ TEST(Crc32cTest, InstructionAndTablesAgreeAtEveryLengthAndAlignment) {
   }
 }
 
+TEST(Crc32cTest, InstructionAndTablesAgreeOnLongInputs) {
+  Bytes bytes(20'000);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<uint8_t>((i * i) >> 5);
+  }
+  for (size_t size = 3000; size <= bytes.size(); size += 509) {
+    for (size_t first : {0, 1, 5}) {
+      const ByteView view = ByteView(bytes).subspan(first, size - first);
+      ASSERT_EQ(ExtendCrc32c(7, view), ExtendCrc32cPortable(7, view))
+          << first << " " << size;
+    }
+  }
+}
+
 TEST(Crc32cTest, ExtendsWhatCameBefore) {
   const Bytes bytes = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
   for (size_t cut = 0; cut <= bytes.size(); ++cut) {
