@@ -9,6 +9,9 @@
 namespace reprise {
 namespace {
 
+// Of a put and its index entry in a batch, beside keys and value: at most.
+constexpr size_t kPutOverheadBytes = 64;
+
 // A value of the index.
 struct IndexEntry {
   bool present = false;
@@ -130,7 +133,9 @@ Status RocksObjects::Put(std::span<const ObjectPut> objects, Epoch epoch,
     const KeyGate::Hold hold = store_->object_gate().Enter(keys.Slots());
     std::vector<IndexEntry> entries;
     REPRISE_RETURN_IF_ERROR(LookUp(*store_, keys, &entries));
-    rocksdb::WriteBatch batch;
+    // Room for all at once: growing would copy frames again.
+    rocksdb::WriteBatch batch(
+        value_bytes + objects.size() * (2 * kMaxKeyBytes + kPutOverheadBytes));
     for (size_t i = 0; i < keys.size(); ++i) {
       const ObjectPut& put = objects[keys.ObjectOf(i)];
       const IndexEntry& entry = entries[i];
