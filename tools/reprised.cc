@@ -1,4 +1,5 @@
 // The daemon: opens the store, serves it, and ends in good order.
+#include <malloc.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -200,6 +201,14 @@ Status RunDaemon(const ReprisedConfig& config) {
   return stopped;
 }
 
+// Messages, batches and memtables of a quarter to a few megabytes come and go
+// at gigabytes a second. Memory that goes back to the kernel each time comes
+// back as pages to be cleared: half the cost of receiving.
+void KeepFreedMemory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
 }  // namespace
 }  // namespace reprise
 
@@ -209,6 +218,7 @@ int main(int argc, char** argv) {
     std::fputs(command.text.c_str(), command.exit_code == 0 ? stdout : stderr);
     return command.exit_code;
   }
+  reprise::KeepFreedMemory();
   reprise::Status status = reprise::InitLog(command.config.log_level);
   if (status.ok()) status = reprise::RunDaemon(command.config);
   if (!status.ok()) {
