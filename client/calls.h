@@ -18,15 +18,20 @@
 
 namespace reprise {
 
-template <typename Native>
+// `body`: Bytes or PooledBytes, to be sent one after the other.
+template <typename Native, typename Part = Bytes>
 WireRequestPtr MakeRequest(MessageType type, const Native& native,
-                           std::vector<Bytes> body = {}) {
+                           std::vector<Part> body = {}) {
   // Id and sizes of the header are the connection's to fill in.
   const MessageHead head = PackMessage(type, 0, 1, native);
   auto request = std::make_shared<WireRequest>();
   request->type = type;
   request->meta.assign(head.meta_view().begin(), head.meta_view().end());
-  request->body = std::move(body);
+  const auto parts = std::make_shared<std::vector<Part>>(std::move(body));
+  for (const Part& part : *parts) {
+    request->body.emplace_back(part.data(), part.size());
+  }
+  request->body_owner = parts;
   return request;
 }
 

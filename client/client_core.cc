@@ -21,12 +21,14 @@ ClientOptions Normalised(ClientOptions options) {
   return options;
 }
 
-Connection::Options ConnectionOptions(const ClientOptions& options) {
+Connection::Options ConnectionOptions(const ClientCore& core) {
+  const ClientOptions& options = core.options;
   return {.endpoint = options.endpoint,
           .token = options.token,
           .name = options.name,
           .connect_timeout_ms = options.connect_timeout_ms,
-          .max_queued_bytes = options.max_buffer_bytes / 4};
+          .max_queued_bytes = options.max_buffer_bytes / 8,
+          .buffers = core.buffers};
 }
 
 }  // namespace
@@ -77,8 +79,9 @@ void FetchConnections::Return(std::unique_ptr<Connection> connection) {
 
 ClientCore::ClientCore(const ClientOptions& given)
     : options(Normalised(given)),
-      control(&io, ConnectionOptions(options), &traffic),
-      fetches(&io, ConnectionOptions(options), &traffic),
+      buffers(BufferPool::Make(options.max_buffer_bytes / 8)),
+      control(&io, ConnectionOptions(*this), &traffic),
+      fetches(&io, ConnectionOptions(*this), &traffic),
       save_bytes(options.max_buffer_bytes / 2),
       restore_bytes(options.max_buffer_bytes / 4),
       codecs({.name = "codec", .threads = options.codec_threads}),

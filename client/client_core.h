@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/buffer_pool.h"
 #include "client/call_context.h"
 #include "client/client.h"
 #include "client/codec_pool.h"
@@ -66,6 +67,7 @@ struct ClientCore {
   explicit ClientCore(const ClientOptions& given);
 
   const ClientOptions options;
+  const std::shared_ptr<BufferPool> buffers;
   TrafficCounters traffic;
   IoThread io;
   Connection control;  // everything but fetches

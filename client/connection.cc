@@ -150,12 +150,12 @@ class Link : public std::enable_shared_from_this<Link> {
   awaitable<Status> Hello(MessageReader* reader);
   awaitable<Status> ReadLoop(MessageReader* reader);
   // Reads on until a whole message is there.
-  awaitable<Status> ReadMessage(MessageReader* reader, AlignedBytes* body);
+  awaitable<Status> ReadMessage(MessageReader* reader, PooledBytes* body);
   awaitable<void> WriteLoop();
   awaitable<Status> Write(const Outgoing& message);
   // Waits until whoever takes the answers to `id` has taken enough.
   awaitable<void> WaitForRoom(uint64_t id);
-  Status Deliver(MessageReader* reader, AlignedBytes body);
+  Status Deliver(MessageReader* reader, PooledBytes body);
   std::shared_ptr<Exchange> Find(uint64_t id);
 
   const std::shared_ptr<Connection::Shared> owner_;
@@ -343,7 +343,7 @@ awaitable<Status> Link::Hello(MessageReader* reader) {
   request->meta.assign(head.meta_view().begin(), head.meta_view().end());
   const Outgoing message{head.header, std::move(request)};
   Status status = co_await Write(message);
-  AlignedBytes body;
+  PooledBytes body;
   if (status.ok()) status = co_await ReadMessage(reader, &body);
   if (!status.ok()) co_return status;
 
@@ -362,14 +362,14 @@ awaitable<Status> Link::Hello(MessageReader* reader) {
   co_return next.ok() ? next : Garbage(next);
 }
 
-awaitable<Status> Link::ReadMessage(MessageReader* reader, AlignedBytes* body) {
+awaitable<Status> Link::ReadMessage(MessageReader* reader, PooledBytes* body) {
   while (reader->step() != MessageReader::Step::kMessage) {
     Status status;
     if (reader->step() == MessageReader::Step::kHeader) {
       status = reader->ReadMeta();
     } else if (reader->step() == MessageReader::Step::kMeta) {
       co_await WaitForRoom(reader->header().request);
-      *body = AlignedBytes(reader->header().body_bytes);
+      *body = owner_->options.buffers->Take(reader->header().body_bytes);
       reader->ReadBody(body->span());
     } else {
       const MutableByteView space = reader->Space();
@@ -402,7 +402,7 @@ awaitable<void> Link::WaitForRoom(uint64_t id) {
 
 awaitable<Status> Link::ReadLoop(MessageReader* reader) {
   for (;;) {
-    AlignedBytes body;
+    PooledBytes body;
     Status status = co_await ReadMessage(reader, &body);
     if (status.ok()) status = Deliver(reader, std::move(body));
     if (!status.ok()) co_return status;
@@ -411,7 +411,7 @@ awaitable<Status> Link::ReadLoop(MessageReader* reader) {
   }
 }
 
-Status Link::Deliver(MessageReader* reader, AlignedBytes body) {
+Status Link::Deliver(MessageReader* reader, PooledBytes body) {
   WireAnswer answer{reader->header(), reader->TakeMeta(), std::move(body)};
   const MessageHeader header = answer.header;
   if (header.request == 0) {
@@ -473,7 +473,7 @@ awaitable<Status> Link::Write(const Outgoing& message) {
   buffers.emplace_back(message.header.data(), message.header.size());
   buffers.emplace_back(message.request->meta.data(),
                        message.request->meta.size());
-  for (const Bytes& part : message.request->body) {
+  for (const ByteView part : message.request->body) {
     buffers.emplace_back(part.data(), part.size());
   }
   auto [error, count] = co_await asio::async_write(socket_, buffers, kNoThrow);
@@ -506,6 +506,9 @@ Connection::Connection(IoThread* io, const Options& options,
     : shared_(std::make_shared<Shared>()) {
   shared_->io = io->loop();
   shared_->options = options;
+  if (shared_->options.buffers == nullptr) {
+    shared_->options.buffers = BufferPool::Make(options.max_queued_bytes);
+  }
   shared_->traffic = traffic;
 }
 
@@ -556,7 +559,7 @@ void Connection::Close() {
 
 uint64_t WireRequest::body_bytes() const {
   uint64_t sum = 0;
-  for (const Bytes& part : body) sum += part.size();
+  for (const ByteView part : body) sum += part.size();
   return sum;
 }
 

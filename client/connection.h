@@ -18,6 +18,7 @@
 #include "api/framing.h"
 #include "base/bytes.h"
 #include "base/status.h"
+#include "client/buffer_pool.h"
 #include "client/call_context.h"
 
 namespace reprise {
@@ -26,7 +27,8 @@ namespace reprise {
 struct WireRequest {
   MessageType type = MessageType::kHello;
   Bytes meta;
-  std::vector<Bytes> body;  // sent one after the other
+  std::vector<ByteView> body;  // sent one after the other
+  std::shared_ptr<const void> body_owner;
 
   uint64_t body_bytes() const;
   // On the wire: header, metadata and body.
@@ -39,7 +41,7 @@ using WireRequestPtr = std::shared_ptr<const WireRequest>;
 struct WireAnswer {
   MessageHeader header;
   AlignedBytes meta;
-  AlignedBytes body;
+  PooledBytes body;
 };
 
 struct TrafficCounters {
@@ -112,6 +114,8 @@ class Connection {
     int64_t connect_timeout_ms = 2'000;
     // Bodies that came and were not taken yet: reading stops above it.
     uint64_t max_queued_bytes = 8ull << 20;
+    // Where bodies are read into; null: a pool of its own.
+    std::shared_ptr<BufferPool> buffers = nullptr;
   };
   // `io` and `traffic` must outlive it.
   Connection(IoThread* io, const Options& options, TrafficCounters* traffic);

@@ -1,5 +1,6 @@
 #include "client/frame_jobs.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/limits.h"
@@ -44,7 +45,8 @@ Status CheckIsAnnounced(const FrameInfo& info, const DecodeJob& job) {
 
 }  // namespace
 
-Result<Bytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory) {
+Result<PooledBytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory,
+                                BufferPool* buffers) {
   uint8_t* packed =
       memory->rows.Get(0, PackedBytes(job.slices, job.token_count));
   memory->source_rows.clear();
@@ -69,7 +71,9 @@ Result<Bytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory) {
   REPRISE_RETURN_IF_ERROR(
       job.codec->Encode(request, &memory->codec, &memory->builder));
   REPRISE_ASSIGN_OR_RETURN(const ByteView frame, memory->builder.Finish());
-  return Bytes(frame.begin(), frame.end());
+  PooledBytes out = buffers->Take(frame.size());
+  std::copy(frame.begin(), frame.end(), out.data());
+  return out;
 }
 
 GatheredRows GatherGroup(const KvSource& source,

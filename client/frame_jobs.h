@@ -35,7 +35,8 @@ struct EncodeJob {
 };
 
 // REQUIRES: job.source->CheckTokens was OK for the job's tokens.
-Result<Bytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory);
+Result<PooledBytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory,
+                                BufferPool* buffers);
 
 // Of one segment, for all layer groups whose slices are given: what an
 // ExactProfileFitter takes.

@@ -96,11 +96,12 @@ void FrameUploader::Submit(const EncodeJob& job, uint64_t reserved_bytes) {
         if (options_.call->cancelled()) {
           encoded.status = UnavailableError("save: cancelled");
         } else {
-          Result<Bytes> frame = EncodeFrame(job, &memory);
+          Result<PooledBytes> frame =
+              EncodeFrame(job, &memory, options_.core->buffers.get());
           if (frame.ok()) {
             encoded.frame = *std::move(frame);
             (*out_)[index] = {static_cast<uint32_t>(encoded.frame.size()),
-                              Checksum(encoded.frame)};
+                              Checksum(encoded.frame.view())};
           } else {
             encoded.status = frame.status();
           }

@@ -55,7 +55,7 @@ class FrameUploader {
     uint64_t reserved_bytes = 0;
     Status status;
     Tier tier = Tier::kExact;
-    Bytes frame;
+    PooledBytes frame;
     int64_t encode_ns = 0;
   };
   struct Batch {
@@ -84,7 +84,7 @@ class FrameUploader {
   size_t encoded_count_ = 0;
 
   // Frames of the next batch, and where they come from.
-  std::vector<Bytes> batch_frames_;
+  std::vector<PooledBytes> batch_frames_;
   std::vector<Tier> batch_tiers_;
   uint64_t batch_bytes_ = 0;
   uint64_t batch_reserved_ = 0;

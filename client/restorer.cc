@@ -410,8 +410,9 @@ void Restorer::Submit(uint32_t segment, uint32_t frame, ByteView bytes,
         kept_[segment] &= kept;
         if (!is_lost)
           raw_bytes_ += RawBytesOf(job.slices, job.segment->token_count);
-        --running_;
-        call->Notify();
+        // Each frame's end is of interest to nobody; waking for it costs more
+        // than to decode it.
+        if (--running_ == 0) call->Notify();
       });
 }
 
