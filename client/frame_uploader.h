@@ -44,7 +44,8 @@ class FrameUploader {
   // Waits for jobs that run.
   ~FrameUploader();
 
-  // OK: every frame is acknowledged; (*out)[i] is that of job i.
+  // OK: every frame is acknowledged; (*out)[i] is that of job i. `out` must
+  // outlive this object: jobs write into it.
   Status Run(std::vector<UploadedFrame>* out);
   const UploadTotals& totals() const { return totals_; }
 

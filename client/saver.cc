@@ -332,6 +332,8 @@ Status Saver::Upload(const std::vector<PlannedItem>& items) {
   for (int tries = 0; tries < kMaxTries; ++tries) {
     const size_t groups = model_->groups().size();
     const size_t frames_an_item = groups * sources_.size();
+    // Outlives the uploader, whose jobs write into it until it has gone.
+    std::vector<UploadedFrame> frames;
     FrameUploader uploader({.core = core_,
                             .call = call_,
                             .rendition = rendition_,
@@ -344,7 +346,6 @@ Status Saver::Upload(const std::vector<PlannedItem>& items) {
                                       index % groups);
                                 },
                             .on_encoded = [this] { SetCaptured(); }});
-    std::vector<UploadedFrame> frames;
     const Status status = uploader.Run(&frames);
     result_.raw_bytes += uploader.totals().raw_bytes;
     result_.frame_bytes += uploader.totals().frame_bytes;
