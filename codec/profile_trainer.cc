@@ -5,6 +5,7 @@
 #include "codec/exact_profile.h"
 #include "codec/message.h"
 #include "codec/tsc_trainer.h"
+#include "codec/vector_trainer.h"
 
 namespace reprise {
 namespace {
@@ -47,6 +48,9 @@ Result<std::unique_ptr<ProfileTrainer>> MakeProfileTrainer(
       return std::unique_ptr<ProfileTrainer>(new ExactTrainer(spec));
     case CodecId::kTsc:
       return MakeTscTrainer(spec, options);
+    case CodecId::kVq:
+    case CodecId::kPq:
+      return VectorTrainer::Make(codec, spec, options);
     default:
       return UnimplementedError(CatMessage(
           "trainer: codec ", CodecIdName(codec), " has no profiles"));

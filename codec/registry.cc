@@ -2,8 +2,10 @@
 #include "codec/codec.h"
 #include "codec/exact_codec.h"
 #include "codec/message.h"
+#include "codec/pq_codec.h"
 #include "codec/raw_codec.h"
 #include "codec/tsc_codec.h"
+#include "codec/vq_codec.h"
 
 namespace reprise {
 namespace {
@@ -19,9 +21,8 @@ const Codec* Only() {
 
 std::span<const Codec* const> AllCodecs() {
   static const Codec* const codecs[] = {
-      Only<RawCodec>(),
-      Only<ExactCodec>(),
-      Only<TscCodec>(),
+      Only<RawCodec>(), Only<ExactCodec>(), Only<TscCodec>(),
+      Only<VqCodec>(),  Only<PqCodec>(),
   };
   return codecs;
 }

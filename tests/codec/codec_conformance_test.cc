@@ -532,14 +532,14 @@ TEST_P(CodecConformanceTest, RefusesMissingRepeatedAndSwappedSections) {
   FrameView view;
   ASSERT_TRUE(ParseFrame(frame, &view).ok());
   const size_t count = view.sections.size();
-  ASSERT_GE(count, 2u);
+  ASSERT_GE(count, 1u);
   std::vector<std::vector<size_t>> orders;
   for (size_t i = 0; i < count; ++i) {
     std::vector<size_t> order;
     for (size_t j = 0; j < count; ++j) order.push_back(j);
     std::vector<size_t> swapped = order;
     std::swap(swapped[i], swapped[(i + 1) % count]);
-    orders.push_back(swapped);
+    if (count > 1) orders.push_back(swapped);
     std::vector<size_t> repeated = order;
     repeated.insert(repeated.begin() + static_cast<ptrdiff_t>(i), i);
     orders.push_back(repeated);

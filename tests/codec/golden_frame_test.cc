@@ -29,6 +29,33 @@ struct Record {
   KvKind kind = KvKind::kTypical;
 };
 
+std::vector<Record> VectorRecords() {
+  FramePlace tail3;
+  tail3.token_count = 3;
+  FramePlace tail13;
+  tail13.token_count = 13;
+  tail13.first_token = 192;
+  FramePlace tail31 = tail13;
+  tail31.token_count = 31;
+  FramePlace half = tail13;
+  half.token_count = 5;
+  half.heads = {1, 1, 2};
+  return {
+      {"vq_one_channel", "Vq", OneChannelModel(), tail3, KvKind::kTypical},
+      {"vq_tiny_f16", "Vq", TinyModel(), {}, KvKind::kTypical},
+      {"vq_threshold_f32", "VqThreshold", TinyModel(DType::kF32), tail31,
+       KvKind::kTypical},
+      {"pq_one_channel", "PqWorst", OneChannelModel(), tail3, KvKind::kTypical},
+      {"pq_tiny_f16", "Pq", TinyModel(), tail13, KvKind::kTypical},
+      {"pq_worst_bf16",
+       "PqWorst",
+       TinyModel(DType::kBf16),
+       {},
+       KvKind::kSpecials},
+      {"pq_mixed_half", "PqWorst", MixedModel(), half, KvKind::kTypical},
+  };
+}
+
 std::vector<Record> Records() {
   FramePlace tail3;
   tail3.token_count = 3;
@@ -41,7 +68,7 @@ std::vector<Record> Records() {
   tail13.token_count = 13;
   FramePlace tail31 = tail5;
   tail31.token_count = 31;
-  return {
+  std::vector<Record> records = {
       {"raw_one_channel", "Raw", OneChannelModel(), tail3, KvKind::kTypical},
       {"raw_tiny_f16", "Raw", TinyModel(), {}, KvKind::kSpecials},
       {"raw_mixed_half", "Raw", MixedModel(), half, KvKind::kTypical},
@@ -89,6 +116,9 @@ std::vector<Record> Records() {
       {"tsc_profile", "TscProfile", TinyModel(), tail13, KvKind::kTypical},
       {"tsc_mixed_half", "Tsc", MixedModel(), half, KvKind::kTypical},
   };
+  const std::vector<Record> vector = VectorRecords();
+  records.insert(records.end(), vector.begin(), vector.end());
+  return records;
 }
 
 Bytes ReadBytes(const fs::path& path) {
@@ -220,6 +250,9 @@ TEST(GoldenFrameTest, PagesShowTheGoldenBytes) {
   ExpectPageShows("frame.md", "raw_one_channel.frame.bin");
   ExpectPageShows("model.md", "raw_one_channel.model.bin");
   ExpectPageShows("codecs/tsc.md", "tsc_one_head.frame.bin");
+  ExpectPageShows("codecs/vq.md", "vq_one_channel.profile.bin");
+  ExpectPageShows("codecs/vq.md", "vq_one_channel.frame.bin");
+  ExpectPageShows("codecs/pq.md", "pq_one_channel.profile.bin");
 }
 
 }  // namespace

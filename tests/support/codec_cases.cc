@@ -4,6 +4,7 @@
 #include "codec/exact_profile.h"
 #include "codec/profile_trainer.h"
 #include "tests/support/tsc_bounds.h"
+#include "tests/support/vector_cases.h"
 
 namespace reprise {
 namespace {
@@ -64,6 +65,25 @@ std::vector<CodecCase> CodecCases() {
        .fit = FitTsc,
        .decodes_without_profile = true,
        .problem = TscProblem},
+      {.name = "Vq",
+       .id = CodecId::kVq,
+       .options = std::string(kVqOptions),
+       .fit = FitVq,
+       .problem = VqProblem},
+      {.name = "VqThreshold",
+       .id = CodecId::kVq,
+       .options = std::string(kVqThresholdOptions),
+       .fit = FitVqThreshold,
+       .problem = VqThresholdProblem},
+      {.name = "Pq",
+       .id = CodecId::kPq,
+       .fit = MakePqProfile,
+       .problem = PqProblem},
+      {.name = "PqWorst",
+       .id = CodecId::kPq,
+       .options = std::string(kPqWorstOptions),
+       .fit = FitPqWorst,
+       .problem = PqProblem},
   };
 }
 
