@@ -1,6 +1,7 @@
 // A real model, a real daemon: what is restored goes on as what was saved.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -37,13 +38,14 @@ struct Talk {
     return generated;
   }
 
-  Result<LlamaSaveResult> Save(std::string_view session) {
-    return SaveSequence(client.get(), session,
-                        {.model = model,
-                         .cache = &cache,
-                         .context = runner->context(),
-                         .tokens = tokens,
-                         .pending = std::span(&next, 1)});
+  Result<LlamaSaveResult> Save(std::string_view session,
+                               LlamaSaveRequest request = {}) {
+    request.model = model;
+    request.cache = &cache;
+    request.context = runner->context();
+    request.tokens = tokens;
+    request.pending = std::span(&next, 1);
+    return SaveSequence(client.get(), session, request);
   }
 
   Result<LlamaRestoreResult> Restore(std::string_view session,
@@ -252,6 +254,43 @@ TEST_F(LlamaDaemonTest, ImportsSlotFiles) {
   ASSERT_TRUE(second.Restore("slot").ok());
   EXPECT_EQ(second.tokens, prompt_);
   EXPECT_EQ(second.Generate(), talk.Generate());
+}
+
+// A state with holes: the model goes on at its true positions, the same way
+// each time, and what it appends can be saved.
+TEST_F(LlamaDaemonTest, GoesOnWithDroppedTokens) {
+  // A prompt of its own: the store has the others' exact state.
+  std::rotate(prompt_.begin(), prompt_.begin() + 7, prompt_.end());
+  Talk first = OpenAndRead(kPlain);
+  std::vector<uint8_t> keep(kPrompt, 1);
+  std::vector<uint64_t> dropped;
+  for (uint32_t token = 4; token < 128; token += 4) {
+    keep[token] = 0;
+    dropped.push_back(token);
+  }
+  const auto saved = first.Save("holes", {.codec = "tsc", .keep = keep});
+  ASSERT_TRUE(saved.ok()) << saved.status().ToString();
+  std::vector<std::vector<TokenId>> continuations;
+  for (int i = 0; i < 2; ++i) {
+    Talk talk = Open(kPlain);
+    const auto restored = talk.Restore(
+        "holes", {.lowest = Tier::kArchive, .accept_dropped = true});
+    ASSERT_TRUE(restored.ok()) << restored.status().ToString();
+    EXPECT_EQ(restored->restore.dropped, dropped);
+    EXPECT_EQ(talk.tokens, prompt_);
+    continuations.push_back(talk.Generate(80));
+    if (i == 0) continue;
+    const auto again =
+        talk.Save("holes", {.basis = restored->restore.info.ranges});
+    ASSERT_TRUE(again.ok()) << again.status().ToString();
+    EXPECT_EQ(again->save.tokens, kPrompt + 79u);
+    // What was computed from it counts as it does.
+    Talk other = Open(kPlain);
+    const auto exact = other.Restore("holes");
+    ASSERT_TRUE(exact.ok()) << exact.status().ToString();
+    EXPECT_EQ(exact->tokens.size(), 0u);
+  }
+  EXPECT_EQ(continuations[0], continuations[1]);
 }
 
 }  // namespace
