@@ -93,25 +93,20 @@ void TscFrameEncoder::StoreRaw(const Work& work, uint8_t* out) const {
 void TscFrameEncoder::StoreScales(const Work& work, uint64_t count,
                                   uint8_t* out) const {
   const uint32_t heads = work.shape.heads;
-  const auto deltas =
-      static_cast<uint32_t>(std::popcount(work.header.deltas()));
-  for (uint64_t i = 0; i < count; ++i) {
-    float largest = 0;
-    switch (work.header.page) {
-      case TscPage::kToken:
-        largest = work.largest[i];
-        break;
-      case TscPage::kSegment:
-        for (uint32_t t = 0; t < deltas; ++t) {
-          largest = std::max(largest, work.largest[t * uint64_t{heads} + i]);
-        }
-        break;
-      case TscPage::kLayer:
-        largest = LargestOf(work.largest + i * heads, heads);
-        break;
+  float* const largest = work.largest;
+  // The largest of each page, in place of those of heads and tokens.
+  if (work.header.page == TscPage::kSegment) {
+    const auto deltas =
+        static_cast<uint64_t>(std::popcount(work.header.deltas()));
+    for (uint64_t i = heads; i < deltas * heads; ++i) {
+      largest[i % heads] = std::max(largest[i % heads], largest[i]);
     }
-    StoreLe(out + 2 * i, TscScale(largest, work.shape.max_code()));
+  } else if (work.header.page == TscPage::kLayer) {
+    for (uint64_t i = 0; i < count; ++i) {
+      largest[i] = LargestOf(largest + i * heads, heads);
+    }
   }
+  TscScales(largest, count, work.shape.max_code(), out);
 }
 
 void TscFrameEncoder::StoreCodes(const Work& work, const uint8_t* stored_scales,

@@ -115,6 +115,13 @@ void TscHeadDecode(const TscShape& shape, uint32_t first,
   }
 }
 
+void TscScalesScalar(const float* largest, uint64_t count, int32_t max_code,
+                     uint8_t* scales) {
+  for (uint64_t i = 0; i < count; ++i) {
+    StoreLe(scales + 2 * i, TscScale(largest[i], max_code));
+  }
+}
+
 void TscLargestScalar(const TscShape& shape, const uint8_t* row,
                       const uint8_t* reference, float* largest) {
   const uint64_t head_bytes = uint64_t{shape.dim} * DTypeBytes(shape.dtype);

@@ -71,6 +71,13 @@ inline uint16_t TscScale(float largest, int32_t max_code) {
   return static_cast<uint16_t>(scale + is_less);
 }
 
+// TscScale of each of `count` largest deltas.
+//
+//   largest  [count]  as f32
+//   scales   [count]  f16 bits, at any address
+void TscScalesScalar(const float* largest, uint64_t count, int32_t max_code,
+                     uint8_t* scales);
+
 // For each head the largest |x - r|; where x or r has a NaN or an infinity,
 // something that is not finite.
 //

@@ -18,6 +18,11 @@ namespace HWY_NAMESPACE {
 #if HWY_TARGET == HWY_SCALAR || \
     (HWY_ARCH_X86 && HWY_TARGET != HWY_AVX2 && HWY_TARGET > HWY_AVX3)
 
+void Scales(const float* largest, uint64_t count, int32_t max_code,
+            uint8_t* scales) {
+  TscScalesScalar(largest, count, max_code, scales);
+}
+
 void Largest(const TscShape& shape, const uint8_t* row,
              const uint8_t* reference, float* largest) {
   TscLargestScalar(shape, row, reference, largest);
@@ -91,6 +96,28 @@ struct F16 {
     StoreBytes(hn::DemoteTo(d16, v), d16, p);
   }
 };
+
+void Scales(const float* largest, uint64_t count, int32_t max_code,
+            uint8_t* scales) {
+  const DF df;
+  const DI di;
+  const hn::Rebind<hwy::float16_t, DF> df16;
+  const hn::Rebind<uint16_t, DF> du16;
+  const VF most = hn::Set(df, static_cast<float>(max_code));
+  uint64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const VF wanted = hn::LoadU(df, largest + i);
+    const auto scale = hn::DemoteTo(df16, hn::Div(wanted, most));
+    const auto is_less =
+        hn::Lt(hn::Mul(hn::PromoteTo(df, scale), most), wanted);
+    const VI bits = hn::PromoteTo(di, hn::BitCast(du16, scale));
+    // A mask is -1 where it is set.
+    const VI next =
+        hn::Sub(bits, hn::VecFromMask(di, hn::RebindMask(di, is_less)));
+    StoreBytes(hn::DemoteTo(du16, next), du16, scales + 2 * i);
+  }
+  TscScalesScalar(largest + i, count - i, max_code, scales + 2 * i);
+}
 
 template <class T>
 HWY_INLINE VI Magnitudes(const uint8_t* row, const uint8_t* reference) {
@@ -285,9 +312,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace reprise {
 
+HWY_EXPORT(Scales);
 HWY_EXPORT(Largest);
 HWY_EXPORT(Encode);
 HWY_EXPORT(Decode);
+
+void TscScales(const float* largest, uint64_t count, int32_t max_code,
+               uint8_t* scales) {
+  HWY_DYNAMIC_DISPATCH(Scales)(largest, count, max_code, scales);
+}
 
 void TscLargest(const TscShape& shape, const uint8_t* row,
                 const uint8_t* reference, float* largest) {

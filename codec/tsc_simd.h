@@ -7,6 +7,9 @@
 
 namespace reprise {
 
+// See TscScalesScalar.
+void TscScales(const float* largest, uint64_t count, int32_t max_code,
+               uint8_t* scales);
 // See TscLargestScalar.
 void TscLargest(const TscShape& shape, const uint8_t* row,
                 const uint8_t* reference, float* largest);

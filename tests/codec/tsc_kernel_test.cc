@@ -98,6 +98,27 @@ TEST(TscKernelTest, NibblesLieAsThePageSays) {
   EXPECT_EQ(codes[18], nibble(34));
 }
 
+TEST(TscKernelTest, VectorsFindTheSameScales) {
+  Random random(3);
+  std::vector<float> largest;
+  for (int i = 0; i < 20011; ++i) {
+    const int octave = static_cast<int>(random.Below(60)) - 42;
+    largest.push_back(static_cast<float>(
+        random.OneIn(16) ? 0 : std::ldexp(1 + random.Unit(), octave)));
+  }
+  for (const int64_t target : ExactTargets()) {
+    ChooseExactTarget(target);
+    for (const int32_t max_code : {7, 127}) {
+      Bytes scales(2 * largest.size());
+      Bytes wanted(2 * largest.size());
+      TscScales(largest.data(), largest.size(), max_code, scales.data());
+      TscScalesScalar(largest.data(), largest.size(), max_code, wanted.data());
+      EXPECT_EQ(scales, wanted) << ExactTargetName(target);
+    }
+    ChooseExactTarget(0);
+  }
+}
+
 // A row and a reference of finite values of all sizes, or of any bits at all.
 struct Rows {
   Bytes row;
