@@ -68,6 +68,8 @@ void AddToTable(const EvalRow& row, Table* table) {
       Number("%.4f", row.quality.top1.mean),
       Number("%.3f", row.quality.ppl),
       WithError("%+.3f", row.quality.ppl_delta),
+      row.fallbacks.units == 0 ? "-"
+                               : Number("%.2f %%", 100 * row.fallbacks.share()),
   });
 }
 
@@ -75,12 +77,13 @@ std::string BlockTable(std::span<const EvalRow> rows) {
   const std::string turn = std::to_string(rows[0].turn_tokens);
   Table table({"codec", ">bits/value", ">state ratio", ">history (1)",
                ">history (" + turn + ")", ">mean KL", ">p99", ">max", ">top-1",
-               ">ppl", ">ppl change"});
+               ">ppl", ">ppl change", ">fallback"});
   for (const EvalRow& row : rows) AddToTable(row, &table);
   EvalRow noise = rows[0];
   noise.variant = "noise floor";
   noise.quality = noise.noise;
   noise.size = {};
+  noise.fallbacks = {};
   AddToTable(noise, &table);
   return BlockTitle(rows[0]) + "\n" + table.ToString();
 }
@@ -201,6 +204,8 @@ json RowJson(const EvalRow& row) {
         "record_bytes", "profile_bytes", "values"}) {
     out[name] = nullptr;
   }
+  out["fallback_share"] = nullptr;
+  if (row.fallbacks.units != 0) out["fallback_share"] = row.fallbacks.share();
   out["baseline"] = "16 bits a value";
   out["turn_tokens"] = row.turn_tokens;
   if (row.size.tokens == 0) return out;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "tools/eval/fallback_count.h"
 #include "tools/eval/kl_score.h"
 #include "tools/eval/state_ratios.h"
 
@@ -33,6 +34,7 @@ struct EvalRow {
   QualityFigures noise;
   // Sizes and times of the windows' mean; tokens 0: nothing is stored.
   StoredSize size;
+  FallbackCount fallbacks;  // of all windows
   double encode_s = 0;
   double decode_s = 0;
 };

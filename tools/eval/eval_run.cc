@@ -33,6 +33,7 @@ std::string FileName(const std::string& path) {
 struct Tally {
   std::vector<std::vector<TokenScore>> windows;
   StoredSize size;  // summed, but for tokens and values
+  FallbackCount fallbacks;
   double encode_s = 0;
   double decode_s = 0;
 
@@ -290,6 +291,8 @@ Status Run::RunVariant(Window* window, size_t index) {
   request.keep = keep;
   REPRISE_ASSIGN_OR_RETURN(const CodedState coded, coder_->Code(request));
   tally->AddSize(coded.size);
+  tally->fallbacks.units += coded.fallbacks.units;
+  tally->fallbacks.fallbacks += coded.fallbacks.fallbacks;
   tally->encode_s += coded.encode_s;
   tally->decode_s += coded.decode_s;
   return Score(*window, changed, keep, tally);
@@ -355,6 +358,7 @@ void Run::AddRows(uint32_t prefix) {
     row.seed = options_.seed;
     row.quality = Summarise(tally.windows);
     row.noise = Summarise(noise_.windows);
+    row.fallbacks = tally.fallbacks;
     row.size = tally.size;
     row.size.frame_bytes /= windows;
     row.size.record_bytes /= windows;

@@ -74,6 +74,7 @@ struct StateCoder::Session {
   std::vector<PublishItem> items;
   // What the frames' bytes are taken to be less, and masks to be more.
   double bytes_left_out = 0;
+  FallbackCount fallbacks;
 
   // Tails are exact and keep all their tokens.
   bool is_coded(const SegmentRecord& segment) const {
@@ -216,6 +217,8 @@ Status StateCoder::DecodeGroup(Session* session, const FetchSegment& fetched,
                                const Group& group, ByteView bytes) {
   REPRISE_RETURN_IF_ERROR(ParseFrame(bytes, &frame_));
   REPRISE_RETURN_IF_ERROR(CheckFrameAgainstModel(frame_, spec_));
+  REPRISE_RETURN_IF_ERROR(
+      CountFallbacks(frame_, group.slices, &session->fallbacks));
   const uint64_t first = fetched.segment.first_token;
   const uint32_t count = fetched.token_count;
   packed_.resize(std::max<size_t>(packed_.size(),
@@ -318,6 +321,7 @@ Result<CodedState> StateCoder::Code(const CodeRequest& request) {
 
   REPRISE_ASSIGN_OR_RETURN(const Catalogue::SessionSize size,
                            catalogue->MeasureSession(session.domain, kSession));
+  out.fallbacks = session.fallbacks;
   out.size.tokens = size.tokens;
   out.size.values = size.values;
   out.size.frame_bytes =

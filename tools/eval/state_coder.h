@@ -21,6 +21,7 @@
 #include "codec/profile_trainer.h"
 #include "codec/segment.h"
 #include "store/catalogue.h"
+#include "tools/eval/fallback_count.h"
 #include "tools/eval/state_ratios.h"
 
 namespace reprise {
@@ -46,6 +47,7 @@ struct CodeRequest {
 
 struct CodedState {
   StoredSize size;
+  FallbackCount fallbacks;
   double encode_s = 0;
   double decode_s = 0;
 };
