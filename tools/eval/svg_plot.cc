@@ -163,6 +163,13 @@ std::string Marker(size_t series, double x, double y) {
   }
 }
 
+bool ShowsAny(const PlotSeries& series, const Scale& x, const Scale& y) {
+  return std::any_of(series.points.begin(), series.points.end(),
+                     [&](const std::pair<double, double>& point) {
+                       return x.Shows(point.first) && y.Shows(point.second);
+                     });
+}
+
 std::string Curve(const PlotSeries& series, size_t index, const Scale& x,
                   const Scale& y) {
   std::string line, marks;
@@ -171,7 +178,7 @@ std::string Curve(const PlotSeries& series, size_t index, const Scale& x,
     if (!x.Shows(at_x) || !y.Shows(at_y)) continue;
     line += Format("%s%.1f %.1f", shown++ == 0 ? "M" : "L", x.Pixel(at_x),
                    y.Pixel(at_y));
-    marks += Marker(index, x.Pixel(at_x), y.Pixel(at_y));
+    if (!series.dashed) marks += Marker(index, x.Pixel(at_x), y.Pixel(at_y));
   }
   if (shown < 2) return marks;
   return "<path d=\"" + line + "\"" +
@@ -179,6 +186,14 @@ std::string Curve(const PlotSeries& series, size_t index, const Scale& x,
                 kColours[index % std::size(kColours)],
                 series.dashed ? " stroke-dasharray=\"6 4\"" : "") +
          marks;
+}
+
+std::string LegendMark(const PlotSeries& series, size_t index, double y) {
+  if (!series.dashed) return Marker(index, kLegend, y);
+  return Format(
+      "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" "
+      "stroke=\"%s\" stroke-width=\"2\" stroke-dasharray=\"6 4\"/>\n",
+      kLegend - 8, y, kLegend + 9, y, kColours[index % std::size(kColours)]);
 }
 
 }  // namespace
@@ -196,11 +211,13 @@ std::vector<double> AxisTicks(double low, double high, bool logarithmic) {
   }
   const int first = static_cast<int>(std::floor(std::log10(low)));
   const int last = static_cast<int>(std::floor(std::log10(high)));
-  const bool few = std::log10(high / low) < 2.5;
+  const double decades = std::log10(high / low);
   for (int power = first; power <= last; ++power) {
-    for (const double factor : {1.0, 2.0, 5.0}) {
+    for (const double factor : {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0}) {
       const double tick = factor * std::pow(10, power);
-      if (factor > 1 && !few) continue;
+      const bool common = factor == 2 || factor == 5;
+      const double widest = factor == 1 ? INFINITY : common ? 2.5 : 1.2;
+      if (decades >= widest) continue;
       if (tick >= low && tick <= high) ticks.push_back(tick);
     }
   }
@@ -236,8 +253,9 @@ std::string SvgPlot(const Plot& plot) {
   out += Axes(plot, x, y);
   double legend = kTop + 10;
   for (size_t i = 0; i < plot.series.size(); ++i) {
+    if (!ShowsAny(plot.series[i], x, y)) continue;
     out += Curve(plot.series[i], i, x, y);
-    out += Marker(i, kLegend, legend);
+    out += LegendMark(plot.series[i], i, legend);
     out += Text(kLegend + 14, legend + 4, "", plot.series[i].name);
     legend += 22;
   }

@@ -17,7 +17,7 @@ struct PlotAxis {
 struct PlotSeries {
   std::string name;
   std::vector<std::pair<double, double>> points;  // joined in this order
-  bool dashed = false;
+  bool dashed = false;  // a line without marks
 };
 
 struct Plot {
@@ -29,12 +29,12 @@ struct Plot {
 };
 
 // A complete SVG document, the same for the same plot. Points that are not
-// finite, or not above 0 on a logarithmic axis, are left out; a plot without
-// points says so. All texts are escaped.
+// finite, or not above 0 on a logarithmic axis, are left out, and series of
+// such points alone; a plot without points says so. All texts are escaped.
 std::string SvgPlot(const Plot& plot);
 
 // Where an axis from `low` to `high` has its lines: 5 to 10 round numbers, or
-// the powers of ten (with 2 and 5 between where there are few).
+// the powers of ten (with more between where there are few).
 // REQUIRES: low < high, both finite; low > 0 when logarithmic.
 std::vector<double> AxisTicks(double low, double high, bool logarithmic);
 

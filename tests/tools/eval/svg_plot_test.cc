@@ -51,8 +51,9 @@ TEST(SvgPlotTest, EveryElementIsClosed) {
 
 TEST(SvgPlotTest, CurvesAndLegendShowEachSeries) {
   const std::string svg = SvgPlot(SomePlot());
-  EXPECT_EQ(Count(svg, "stroke-width=\"2\""), 2u);  // one point is no curve
-  EXPECT_EQ(Count(svg, "stroke-dasharray"), 1u);
+  // Two curves, since one point is none, and the dashed one's legend.
+  EXPECT_EQ(Count(svg, "stroke-width=\"2\""), 3u);
+  EXPECT_EQ(Count(svg, "stroke-dasharray"), 2u);
   // Two points and the legend's.
   EXPECT_EQ(Count(svg, "<circle"), 3u);
   EXPECT_NE(svg.find(">second</text>"), std::string::npos);
@@ -64,6 +65,7 @@ TEST(SvgPlotTest, LeavesOutWhatALogarithmicAxisCantShow) {
   plot.series[0].points.emplace_back(std::nan(""), 1);
   plot.series[0].points.emplace_back(1,
                                      std::numeric_limits<double>::infinity());
+  plot.series.push_back({"only zeros", {{0, 0}}, false});
   EXPECT_EQ(SvgPlot(plot), SvgPlot(SomePlot()));
 }
 
