@@ -17,7 +17,7 @@ struct PlotAxis {
 struct PlotSeries {
   std::string name;
   std::vector<std::pair<double, double>> points;  // joined in this order
-  bool dashed = false;  // a line without marks
+  bool dashed = false;                            // a line without marks
 };
 
 struct Plot {
