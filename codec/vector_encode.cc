@@ -176,19 +176,21 @@ void VectorFrameEncoder::MeasureHead(const Head& head, uint32_t head_index,
   }
 }
 
-// The worst share, or what is above the threshold.
-void VectorFrameEncoder::ChooseRaw() {
+// The worst share of a plane, or what is above the threshold. Each plane gives
+// up its own: values are always quantised worse than keys, and a share of all
+// together would go to them, while it is the keys that the model notices.
+void VectorFrameEncoder::ChooseRaw(uint32_t heads) {
   uint64_t wanted = 0;
+  Candidate* const end = candidates_ + candidate_count_;
   if (options_->threshold()) {
     const double threshold = *options_->threshold();
-    const auto above =
-        std::partition(candidates_, candidates_ + candidate_count_,
-                       [&](const Candidate& candidate) {
-                         return candidate.error > threshold;
-                       });
+    Candidate* const above =
+        std::partition(candidates_, end, [&](const Candidate& candidate) {
+          return candidate.error > threshold;
+        });
     wanted = static_cast<uint64_t>(above - candidates_);
   } else {
-    const uint64_t all = uint64_t{head_count_} * token_count_;
+    const uint64_t all = uint64_t{heads} * token_count_;
     const auto share = static_cast<uint64_t>(
         options_->worst() * static_cast<double>(all) + 0.5);
     // Those that are raw anyway count.
@@ -196,8 +198,7 @@ void VectorFrameEncoder::ChooseRaw() {
     wanted = share > already
                  ? std::min<uint64_t>(share - already, candidate_count_)
                  : 0;
-    std::nth_element(candidates_, candidates_ + wanted,
-                     candidates_ + candidate_count_,
+    std::nth_element(candidates_, candidates_ + wanted, end,
                      [](const Candidate& a, const Candidate& b) {
                        if (a.error != b.error) return a.error > b.error;
                        if (a.head_index != b.head_index) {
@@ -209,6 +210,7 @@ void VectorFrameEncoder::ChooseRaw() {
   for (uint64_t i = 0; i < wanted; ++i) {
     raw_[candidates_[i].head_index] |= TokenMask{1} << candidates_[i].token;
   }
+  candidate_count_ = 0;
 }
 
 void VectorFrameEncoder::FindCodes() {
@@ -224,9 +226,12 @@ void VectorFrameEncoder::FindCodes() {
     uint8_t* codes = codes_ + code_row * lanes_;
     raw_[index] = first_tokens | LoadHead(head);
     EncodeHead(head, codes);
-    if (may_fall_back) MeasureHead(head, index, codes);
+    if (!may_fall_back) return;
+    MeasureHead(head, index, codes);
+    const uint32_t heads = head.slice->head_count;
+    const bool is_last = head.head + 1 == head.slice->head_first + heads;
+    if (is_last) ChooseRaw(heads);
   });
-  if (may_fall_back) ChooseRaw();
 }
 
 void VectorFrameEncoder::WriteHead(const Head& head, TokenMask raw,

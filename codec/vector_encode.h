@@ -58,7 +58,7 @@ class VectorFrameEncoder {
   const uint8_t* CodesOf(const uint8_t* codes, uint32_t blocks,
                          uint32_t token) const;
   void MeasureHead(const Head& head, uint32_t head_index, const uint8_t* codes);
-  void ChooseRaw();
+  void ChooseRaw(uint32_t heads);
   void FindCodes();
   void WriteHead(const Head& head, TokenMask raw, const uint8_t* codes,
                  uint8_t** code_out, uint8_t** raw_out);

@@ -41,8 +41,8 @@ class VectorOptions final : public CodecOptions {
   // the profile.
   Status CheckShape(const VectorShape& profile) const;
 
-  // The share of a frame's token-heads that stay as they are: those with the
-  // largest relative squared errors. 0: none.
+  // The share of each plane's token-heads that stay as they are: those with
+  // the largest relative squared errors. 0: none.
   double worst() const { return worst_; }
   // The relative squared error above which a token-head stays as it is.
   const std::optional<double>& threshold() const { return threshold_; }
