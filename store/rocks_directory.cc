@@ -173,6 +173,12 @@ void RemoveOwner(rocksdb::Env* env, const std::string& directory) {
   env->DeleteFile(OwnerPath(directory)).PermitUncheckedError();
 }
 
+rocksdb::Status SyncDirectory(rocksdb::Env* env, const std::string& directory) {
+  std::unique_ptr<rocksdb::Directory> folder;
+  const rocksdb::Status status = env->NewDirectory(directory, &folder);
+  return status.ok() ? folder->Fsync() : status;
+}
+
 Status OpenError(rocksdb::Env* env, const std::string& directory,
                  const rocksdb::Status& status) {
   // RocksDB has no code for a lock that is held.

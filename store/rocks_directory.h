@@ -43,6 +43,9 @@ Result<rocksdb::FileLock*> LockStore(rocksdb::Env* env,
 void WriteOwner(rocksdb::Env* env, const std::string& directory);
 void RemoveOwner(rocksdb::Env* env, const std::string& directory);
 
+// Makes new and renamed files in it last.
+rocksdb::Status SyncDirectory(rocksdb::Env* env, const std::string& directory);
+
 // What a failed open means for the caller.
 Status OpenError(rocksdb::Env* env, const std::string& directory,
                  const rocksdb::Status& status);

@@ -21,8 +21,8 @@ struct RocksOptions {
   bool create_if_missing = true;
   // For reading beside nothing else: fsck, export of a backup.
   bool read_only = false;
-  // Go on although records in the middle of the log are damaged: what comes
-  // after the damage is lost (`reprise fsck --accept-loss`).
+  // Go on although records in the middle of the log are damaged, or a file of
+  // it is missing: what comes after is lost (`reprise fsck --accept-loss`).
   bool accept_log_loss = false;
   // Half of it for blocks, half for the rendition records used last.
   uint64_t block_cache_bytes = 256ull << 20;
@@ -38,8 +38,8 @@ struct RocksOptions {
 
 // kFailedPrecondition when another process holds the directory (who holds it
 // is in the message) or its format is another; kDataLoss when the log is
-// damaged in its middle, with what would be lost; kNotFound when there is no
-// store and create_if_missing is off.
+// damaged in its middle or lacks a file, with what would be lost; kNotFound
+// when there is no store and create_if_missing is off.
 //
 // After a write or sync that failed, or an error of a background job, the
 // store acknowledges nothing any more until it is opened again: reads go on,

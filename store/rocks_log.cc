@@ -161,6 +161,11 @@ class LogCheck final : public LogVisitor {
     // Between files a gap is no damage: one whose batches were all flushed
     // may be gone while an older one still lies about.
     if (!first_of_file_ && sequence != next_sequence_) OnDamage(offset);
+    const bool follows_missing =
+        report_.file_missing && report_.dropped_batches == 0;
+    if (follows_missing && next_sequence_ > 0 && sequence >= next_sequence_) {
+      report_.missing_changes = sequence - next_sequence_;
+    }
     first_of_file_ = false;
     if (damaged()) {
       ++report_.dropped_batches;
@@ -176,6 +181,15 @@ class LogCheck final : public LogVisitor {
     report_.kind = LogReport::Kind::kTornEnd;
     report_.file = file_;
     report_.offset = offset;
+  }
+
+  // Instead of StartFile, for one that is gone although it was synced.
+  void OnMissing(const std::string& file) {
+    if (!damaged()) {
+      report_.file = file;
+      report_.file_missing = true;
+    }
+    report_.kind = LogReport::Kind::kDamage;
   }
 
   LogReport& report() { return report_; }
@@ -226,7 +240,7 @@ class LogNumberFilter final : public rocksdb::WalFilter {
       const std::map<uint32_t, uint64_t>& log_numbers,
       const std::map<std::string, uint32_t>&) override {
     for (const auto& [family, number] : log_numbers) {
-      oldest_ = std::min(oldest_, number);
+      oldest_ = std::min(oldest_.value_or(number), number);
     }
   }
   WalProcessingOption LogRecordFound(unsigned long long, const std::string&,
@@ -234,17 +248,40 @@ class LogNumberFilter final : public rocksdb::WalFilter {
                                      rocksdb::WriteBatch*, bool*) override {
     return WalProcessingOption::kStopReplay;
   }
-  uint64_t oldest() const { return oldest_; }
+  // None where there is no file to replay.
+  std::optional<uint64_t> oldest() const { return oldest_; }
 
  private:
-  uint64_t oldest_ = UINT64_MAX;
+  std::optional<uint64_t> oldest_;
 };
 
-uint64_t NumberOf(const std::string& log_name) {
-  return std::strtoull(log_name.c_str(), nullptr, 10);
+// The part of CutLog that concerns the damaged file itself.
+Status CutFile(rocksdb::Env* env, const std::string& directory,
+               const LogReport& report) {
+  const std::string path = directory + "/" + report.file;
+  std::string content;
+  rocksdb::Status status = rocksdb::ReadFileToString(env, path, &content);
+  if (!status.ok()) return ReadStatus(status, "store: cut log");
+  const rocksdb::Slice whole(content);
+  const rocksdb::Slice lost(whole.data() + report.offset,
+                            whole.size() - report.offset);
+  const rocksdb::Slice kept(whole.data(), report.offset);
+  if (report.dropped_batches > 0) {
+    status = rocksdb::WriteStringToFile(env, lost, path + ".lost", true);
+  }
+  if (status.ok()) {
+    status = rocksdb::WriteStringToFile(env, kept, path + ".kept", true);
+  }
+  if (status.ok()) status = env->RenameFile(path + ".kept", path);
+  return WriteStatus(status, "store: cut log");
 }
 
-// Names of the log's files from number `first` on, oldest first.
+}  // namespace
+
+uint64_t LogNumber(const std::string& name) {
+  return std::strtoull(name.c_str(), nullptr, 10);
+}
+
 Result<std::vector<std::string>> LogFiles(rocksdb::Env* env,
                                           const std::string& directory,
                                           uint64_t first) {
@@ -254,42 +291,60 @@ Result<std::vector<std::string>> LogFiles(rocksdb::Env* env,
   std::erase_if(names, [&](const std::string& name) {
     return !name.ends_with(".log") ||
            name.find_first_not_of("0123456789") != name.size() - 4 ||
-           NumberOf(name) < first;
+           LogNumber(name) < first;
   });
   std::sort(names.begin(), names.end(),
             [](const std::string& a, const std::string& b) {
-              return NumberOf(a) < NumberOf(b);
+              return LogNumber(a) < LogNumber(b);
             });
   return names;
 }
 
-}  // namespace
-
 std::string LogReport::ToString() const {
   if (kind == Kind::kIntact) return "log is intact";
-  return "log " + file + " can't be read at byte " + std::to_string(offset) +
-         "; " + std::to_string(dropped_bytes) + " bytes, with " +
-         std::to_string(dropped_batches) +
-         " batches that can be read, lie from there on";
+  const std::string dropped = std::to_string(dropped_bytes) + " bytes, with " +
+                              std::to_string(dropped_batches) +
+                              " batches that can be read, lie ";
+  if (!file_missing) {
+    return "log " + file + " can't be read at byte " + std::to_string(offset) +
+           "; " + dropped + "from there on";
+  }
+  const std::string held = missing_changes
+                               ? std::to_string(*missing_changes) +
+                                     " changes up to the next file are lost"
+                               : "how much it held is unknown";
+  return "log " + file + " is missing; " + held + "; " + dropped + "behind it";
 }
 
 Result<LogReport> CheckLog(rocksdb::Env* env, const std::string& directory,
-                           uint64_t first) {
+                           uint64_t first,
+                           const std::vector<std::string>& synced) {
   REPRISE_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                            LogFiles(env, directory, first));
+  std::map<uint64_t, std::pair<std::string, bool>> files;  // and: is there
+  for (const std::string& name : synced) {
+    if (LogNumber(name) >= first) files[LogNumber(name)] = {name, false};
+  }
+  for (const std::string& name : names) files[LogNumber(name)] = {name, true};
   LogCheck check;
-  for (const std::string& name : names) {
+  for (const auto& [number, file] : files) {
+    const auto& [name, is_there] = file;
+    if (!is_there) {
+      check.OnMissing(name);
+      continue;
+    }
     check.StartFile(name);
     REPRISE_RETURN_IF_ERROR(ScanFile(env, directory + "/" + name, &check));
   }
   LogReport report = check.report();
-  const auto damaged = std::find(names.begin(), names.end(), report.file);
-  for (auto name = damaged; name != names.end(); ++name) {
+  if (report.kind == LogReport::Kind::kIntact) return report;
+  for (const std::string& name : names) {
+    if (LogNumber(name) < LogNumber(report.file)) continue;
     uint64_t bytes = 0;
     const rocksdb::Status status =
-        env->GetFileSize(directory + "/" + *name, &bytes);
+        env->GetFileSize(directory + "/" + name, &bytes);
     if (!status.ok()) return ReadStatus(status, "store: log");
-    report.dropped_bytes += name == damaged ? bytes - report.offset : bytes;
+    report.dropped_bytes += name == report.file ? bytes - report.offset : bytes;
   }
   return report;
 }
@@ -311,42 +366,30 @@ Result<uint64_t> OldestLiveLog(
   for (rocksdb::ColumnFamilyHandle* handle : handles) {
     db->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
   }
-  return filter.oldest();
+  // RocksDB deletes nothing from this number on, and replays nothing below.
+  uint64_t kept = 0;
+  if (!db->GetIntProperty(rocksdb::DB::Properties::kMinLogNumberToKeep,
+                          &kept)) {
+    return InternalError("store: log: RocksDB tells no oldest file to keep");
+  }
+  return std::max(kept, filter.oldest().value_or(0));
 }
 
 Status CutLog(rocksdb::Env* env, const std::string& directory,
               const LogReport& report) {
   REPRISE_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                           LogFiles(env, directory, NumberOf(report.file)));
-  const auto damaged = std::find(names.begin(), names.end(), report.file);
-  if (damaged == names.end()) {
-    return InternalError("store: log " + report.file + " is gone");
-  }
+                           LogFiles(env, directory, LogNumber(report.file)));
   // From the end, so that a crash on the way leaves the damage in place.
-  for (auto name = names.end() - 1; name != damaged; --name) {
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    if (*name == report.file) break;
     const std::string path = directory + "/" + *name;
     const rocksdb::Status moved = env->RenameFile(path, path + ".lost");
     if (!moved.ok()) return WriteStatus(moved, "store: cut log");
   }
-  const std::string path = directory + "/" + report.file;
-  std::string content;
-  rocksdb::Status status = rocksdb::ReadFileToString(env, path, &content);
-  if (!status.ok()) return ReadStatus(status, "store: cut log");
-  const rocksdb::Slice whole(content);
-  const rocksdb::Slice lost(whole.data() + report.offset,
-                            whole.size() - report.offset);
-  const rocksdb::Slice kept(whole.data(), report.offset);
-  if (report.dropped_batches > 0) {
-    status = rocksdb::WriteStringToFile(env, lost, path + ".lost", true);
+  if (!report.file_missing) {
+    REPRISE_RETURN_IF_ERROR(CutFile(env, directory, report));
   }
-  if (status.ok()) {
-    status = rocksdb::WriteStringToFile(env, kept, path + ".kept", true);
-  }
-  if (status.ok()) status = env->RenameFile(path + ".kept", path);
-  std::unique_ptr<rocksdb::Directory> folder;
-  if (status.ok()) status = env->NewDirectory(directory, &folder);
-  if (status.ok()) status = folder->Fsync();
-  return WriteStatus(status, "store: cut log");
+  return WriteStatus(SyncDirectory(env, directory), "store: cut log");
 }
 
 }  // namespace reprise

@@ -18,6 +18,7 @@
 #include <rocksdb/env.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,33 +29,47 @@ namespace reprise {
 struct LogReport {
   enum class Kind : uint8_t { kIntact, kTornEnd, kDamage };
   Kind kind = Kind::kIntact;
-  // Unless intact, the first bytes that can't be read.
+  // Unless intact, the first bytes that can't be read, or the first file that
+  // is missing. Where files before and behind it can be read, so is known how
+  // many keys were put or deleted in it.
   std::string file;
   uint64_t offset = 0;
+  bool file_missing = false;
+  std::optional<uint64_t> missing_changes;
   // What would be dropped: bytes from there to the end of the last file, and
   // batches among them that can be read.
   uint64_t dropped_bytes = 0;
   uint64_t dropped_batches = 0;
 
   // "log 000012.log can't be read at byte 4096; 8192 bytes, with 3 batches
-  // that can be read, come after it".
+  // that can be read, lie from there on".
   std::string ToString() const;
 };
 
-// Reads the files numbered `first` or more.
+// Names of the log's files numbered `first` or more, oldest first.
+Result<std::vector<std::string>> LogFiles(rocksdb::Env* env,
+                                          const std::string& directory,
+                                          uint64_t first);
+// 12 for "000012.log".
+uint64_t LogNumber(const std::string& name);
+
+// Reads the files numbered `first` or more. One among them that is in
+// `synced` but not there is damage: all before it was synced, too.
 // REQUIRES: nobody writes to the store meanwhile.
 Result<LogReport> CheckLog(rocksdb::Env* env, const std::string& directory,
-                           uint64_t first);
+                           uint64_t first,
+                           const std::vector<std::string>& synced);
 
 // The oldest file that RocksDB still wants to replay; older ones may lie
-// about, torn by a crash long ago. Opens the store, for reading, to learn it.
+// about, torn by a crash long ago, or be gone. From it on RocksDB has deleted
+// none. Opens the store, for reading, to learn it.
 Result<uint64_t> OldestLiveLog(
     const rocksdb::DBOptions& options, const std::string& directory,
     const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
 
-// Ends the log where `report` says that it can't be read. Batches that are
-// cut off are kept beside it, in files named *.lost, and used by nobody.
-// REQUIRES: nobody writes to the store meanwhile.
+// Ends the log where `report` says that it can't be read or is missing. Batches
+// that are cut off are kept beside it, in files named *.lost, and used by
+// nobody. REQUIRES: nobody writes to the store meanwhile.
 Status CutLog(rocksdb::Env* env, const std::string& directory,
               const LogReport& report);
 

@@ -23,19 +23,25 @@ constexpr int64_t kRoomStepBytes = 64 << 20;
 
 constexpr std::string_view kVersionsKey = "versions";
 
-// Tells a store's health about what goes wrong in background jobs.
-class ErrorListener final : public rocksdb::EventListener {
+// Tells a store's health about what goes wrong in background jobs, and its
+// list of logs when the log goes on in another file.
+class StoreListener final : public rocksdb::EventListener {
  public:
-  explicit ErrorListener(std::shared_ptr<RocksHealth> health)
-      : health_(std::move(health)) {}
+  StoreListener(std::shared_ptr<RocksHealth> health,
+                std::shared_ptr<SyncedLogs> synced_logs)
+      : health_(std::move(health)), synced_logs_(std::move(synced_logs)) {}
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason,
                          rocksdb::Status* cause) override {
     health_->Fail(*cause, "background job");
   }
+  void OnMemTableSealed(const rocksdb::MemTableInfo&) override {
+    synced_logs_->OnSwitch();
+  }
 
  private:
   std::shared_ptr<RocksHealth> health_;
+  std::shared_ptr<SyncedLogs> synced_logs_;
 };
 
 }  // namespace
@@ -59,6 +65,7 @@ RocksStore::RocksStore(const RocksOptions& options)
     : options_(options),
       env_(options.env != nullptr ? options.env : rocksdb::Env::Default()),
       memory_(MakeRocksMemory(options)),
+      synced_logs_(std::make_shared<SyncedLogs>(env_, options.directory)),
       record_cache_(RecordCacheBytes(options)) {}
 
 Result<std::shared_ptr<RocksStore>> RocksStore::Open(
@@ -89,7 +96,8 @@ RocksStore::~RocksStore() {
 Status RocksStore::OpenDb() {
   const std::string& directory = options_.directory;
   rocksdb::DBOptions db_options = MakeDbOptions(options_, memory_);
-  db_options.listeners.push_back(std::make_shared<ErrorListener>(health_));
+  db_options.listeners.push_back(
+      std::make_shared<StoreListener>(health_, synced_logs_));
   const auto families = MakeFamilies(memory_);
 
   REPRISE_ASSIGN_OR_RETURN(const bool exists, StoreExists(env_, directory));
@@ -143,23 +151,28 @@ void RocksStore::Unlock() {
 Status RocksStore::PrepareLog(
     const rocksdb::DBOptions& db_options,
     const std::vector<rocksdb::ColumnFamilyDescriptor>& families) {
+  REPRISE_ASSIGN_OR_RETURN(const std::vector<std::string> synced,
+                           ReadSyncedLogs(env_, options_.directory));
   REPRISE_ASSIGN_OR_RETURN(LogReport report,
-                           CheckLog(env_, options_.directory, 0));
+                           CheckLog(env_, options_.directory, 0, synced));
   if (report.kind == LogReport::Kind::kIntact) return Status::Ok();
   REPRISE_ASSIGN_OR_RETURN(
       const uint64_t first,
       OldestLiveLog(db_options, options_.directory, families));
-  REPRISE_ASSIGN_OR_RETURN(report, CheckLog(env_, options_.directory, first));
+  REPRISE_ASSIGN_OR_RETURN(report,
+                           CheckLog(env_, options_.directory, first, synced));
   if (report.kind == LogReport::Kind::kDamage && !options_.accept_log_loss) {
-    return DataLossError("store: " + report.ToString() +
-                         "; accepting the loss opens without them");
+    return DataLossError(
+        "store: " + report.ToString() +
+        "; `reprise fsck --dir DIR --accept-loss` opens without them");
   }
   if (report.kind == LogReport::Kind::kIntact || options_.read_only) {
     return Status::Ok();
   }
   // RocksDB would cut a torn end itself, but go on behind a gap in it, and
   // refuse one that a family was flushed after.
-  return CutLog(env_, options_.directory, report);
+  REPRISE_RETURN_IF_ERROR(CutLog(env_, options_.directory, report));
+  return ForgetSyncedLogs(env_, options_.directory);
 }
 
 Status RocksStore::LoadMeta() {
@@ -221,7 +234,10 @@ Status RocksStore::Write(rocksdb::WriteBatch* batch, Durability durability) {
   }
   const rocksdb::Status status = db_->Write(write, batch);
   if (status.ok()) {
-    if (write.sync) ConfirmSync();
+    if (write.sync) {
+      ConfirmSync();
+      health_->Fail(synced_logs_->Update(db_.get()), "sync");
+    }
     return Status::Ok();
   }
   health_->Fail(status, write.sync ? "synced write" : "write");

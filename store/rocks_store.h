@@ -17,6 +17,7 @@
 #include "store/record_cache.h"
 #include "store/rocks_engine.h"
 #include "store/rocks_options.h"
+#include "store/rocks_synced_logs.h"
 
 namespace reprise {
 
@@ -76,7 +77,8 @@ class RocksStore {
   explicit RocksStore(const RocksOptions& options);
 
   Status OpenDb();
-  // Refuses a damaged log, or cuts it where the loss is accepted.
+  // Refuses a log that is damaged or lacks a file, or cuts it where the loss
+  // is accepted.
   Status PrepareLog(
       const rocksdb::DBOptions& db_options,
       const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
@@ -91,6 +93,7 @@ class RocksStore {
   rocksdb::Env* const env_;
   const RocksMemory memory_;
   const std::shared_ptr<RocksHealth> health_ = std::make_shared<RocksHealth>();
+  const std::shared_ptr<SyncedLogs> synced_logs_;
   rocksdb::FileLock* lock_ = nullptr;
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;

@@ -1,9 +1,11 @@
 // Damaged bytes in a store's files, and stores that must not be opened.
 #include <gtest/gtest.h>
+#include <rocksdb/env.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 
 #include "store/memory_engine.h"
@@ -158,6 +160,143 @@ TEST_F(RocksDamageTest, VersionsGoOnAfterAnAcceptedLoss) {
                                              Durability::kSynced);
   ASSERT_TRUE(after.ok()) << after.status().ToString();
   EXPECT_GT(*after, *before);
+}
+
+class RocksMissingLogTest : public RocksDamageTest {
+ protected:
+  // Leaves the store as a crash does, with files of the log that RocksDB still
+  // needs: returns, oldest first, the paths from the one that holds "before"
+  // to the newest, at least three. "after" is synced behind the second.
+  std::vector<string> MakeLogs() {
+    // Flushes are held up: RocksDB would drop what they make needless.
+    std::promise<void> over;
+    std::shared_future<void> wait = over.get_future();
+    rocksdb::Env::Default()->Schedule(
+        [](void* until) {
+          static_cast<std::shared_future<void>*>(until)->wait();
+        },
+        &wait, rocksdb::Env::Priority::HIGH);
+    RocksOptions options;
+    options.directory = directory_.path();
+    options.memtable_bytes = 1 << 20;
+    engine_ = *OpenRocksEngine(options);
+    EXPECT_TRUE(Put("before", 100, Durability::kSynced).ok());
+    const size_t wanted = Files(".log").size() + 2;
+    for (const ObjectSpace space : kAllObjectSpaces) {
+      if (Files(".log").size() >= wanted) break;
+      const ObjectPut put{space, "between", AsBytes("x")};
+      EXPECT_TRUE(
+          engine_->Put(std::span(&put, 1), 1, Durability::kWritten).ok());
+    }
+    EXPECT_TRUE(Put("after", 100, Durability::kSynced).ok());
+    ScratchDirectory crashed;
+    const string copy = crashed.path() + "/store";
+    std::filesystem::copy(directory_.path(), copy);
+    over.set_value();
+    engine_.reset();
+    std::filesystem::remove_all(directory_.path());
+    std::filesystem::copy(copy, directory_.path());
+    std::vector<string> logs = Logs();
+    while (!logs.empty() && Read(logs[0]).find("before") == string::npos) {
+      logs.erase(logs.begin());
+    }
+    EXPECT_GE(logs.size(), 3u);
+    return logs;
+  }
+
+  std::vector<string> Logs() {
+    std::vector<string> logs = Files(".log");
+    std::sort(logs.begin(), logs.end());
+    return logs;
+  }
+
+  // With every one of `parts` in the message. Once the loss was accepted, the
+  // store is as good as any.
+  void ExpectRefusedUntilAccepted(const string& missing,
+                                  const std::vector<string>& parts) {
+    for (const bool read_only : {false, true}) {
+      const Status refused = Open(/*accept_log_loss=*/false, read_only);
+      EXPECT_TRUE(refused.Is(StatusCode::kDataLoss)) << refused.ToString();
+      EXPECT_NE(refused.message().find(
+                    std::filesystem::path(missing).filename().string() +
+                    " is missing"),
+                string::npos)
+          << refused.ToString();
+      for (const string& part : parts) {
+        EXPECT_NE(refused.message().find(part), string::npos)
+            << refused.ToString();
+      }
+      engine_.reset();
+    }
+    EXPECT_TRUE(Files(".lost").empty()) << "a refusal changes nothing";
+    const Status accepted = Open(/*accept_log_loss=*/true);
+    ASSERT_TRUE(accepted.ok()) << accepted.ToString();
+    EXPECT_TRUE(Get("after").Is(StatusCode::kNotFound));
+    EXPECT_TRUE(Put("new", 3000, Durability::kSynced).ok());
+    engine_.reset();
+    const Status again = Open();
+    ASSERT_TRUE(again.ok()) << again.ToString();
+    EXPECT_TRUE(Get("new").ok());
+  }
+};
+
+TEST_F(RocksMissingLogTest, TheOnlyLogIsMissed) {
+  ASSERT_TRUE(Open().ok());
+  ASSERT_TRUE(Put("after", 100, Durability::kSynced).ok());
+  engine_.reset();
+  const std::vector<string> logs = Files(".log");
+  ASSERT_EQ(logs.size(), 1u);
+  std::filesystem::remove(logs[0]);
+  ExpectRefusedUntilAccepted(logs[0], {"how much it held is unknown",
+                                       "reprise fsck --dir DIR --accept-loss"});
+}
+
+TEST_F(RocksMissingLogTest, ALogBetweenOthersIsMissed) {
+  const std::vector<string> logs = MakeLogs();
+  std::filesystem::remove(logs[1]);
+  ExpectRefusedUntilAccepted(logs[1], {" changes up to the next file",
+                                       "lie behind it", "--accept-loss"});
+  EXPECT_TRUE(Get("before").ok());
+}
+
+TEST_F(RocksMissingLogTest, TheOldestLogIsMissed) {
+  MakeLogs();
+  const string oldest = Logs()[0];
+  std::filesystem::remove(oldest);
+  ExpectRefusedUntilAccepted(oldest, {"lie behind it"});
+}
+
+TEST_F(RocksMissingLogTest, TheNewestLogIsMissed) {
+  const std::vector<string> logs = MakeLogs();
+  std::filesystem::remove(logs.back());
+  ExpectRefusedUntilAccepted(logs.back(), {"how much it held is unknown"});
+  EXPECT_TRUE(Get("before").ok());
+}
+
+TEST_F(RocksMissingLogTest, ALogThatIsNotNeededIsNotMissed) {
+  const std::vector<string> logs = MakeLogs();
+  ASSERT_TRUE(Open().ok());  // replays all of them
+  EXPECT_TRUE(Get("before").ok());
+  EXPECT_TRUE(Get("after").ok());
+  engine_.reset();
+  for (const string& log : logs) {
+    EXPECT_FALSE(std::filesystem::exists(log)) << log;
+  }
+  const Status status = Open();
+  EXPECT_TRUE(status.ok()) << status.ToString();
+}
+
+// By a release that remembered no logs, or damaged: nothing can be missed.
+TEST_F(RocksMissingLogTest, OpensWithoutItsListOfLogs) {
+  MakeLogs();
+  const string list = directory_.path() + "/SYNCED-LOGS";
+  ASSERT_TRUE(FlipAfter(list, "reprise"));
+  ASSERT_TRUE(Open(false, /*read_only=*/true).ok());
+  engine_.reset();
+  std::filesystem::remove(list);
+  ASSERT_TRUE(Open().ok());
+  EXPECT_TRUE(Get("after").ok());
+  EXPECT_TRUE(std::filesystem::exists(list));
 }
 
 TEST_F(RocksDamageTest, ADamagedBlobCostsItsObjectAlone) {
