@@ -106,7 +106,7 @@ PlotSeries* SeriesOf(const std::string& name, Plot* plot) {
   for (PlotSeries& series : plot->series) {
     if (series.name == name) return &series;
   }
-  plot->series.push_back({name, {}, false});
+  plot->series.push_back({.name = name});
   return &plot->series.back();
 }
 
@@ -133,7 +133,9 @@ Plot RatePlot(std::span<const EvalRow> block) {
   }
   if (high > low) {
     const double noise = first.noise.kl.mean;
-    plot.series.push_back({"noise floor", {{low, noise}, {high, noise}}, true});
+    plot.series.push_back({.name = "noise floor",
+                           .points = {{low, noise}, {high, noise}},
+                           .dashed = true});
   }
   return plot;
 }
@@ -142,21 +144,24 @@ Plot RatioPlot(std::span<const EvalRow> rows) {
   Plot plot;
   plot.title = rows[0].model + ": two accountings of one state";
   plot.note =
-      "state: one state over its stored bytes; history: all snapshots, "
-      "one a token, over the same bytes";
+      "solid: one state over its stored bytes; dashed: all snapshots, one a "
+      "token, over the same bytes";
   plot.x = {"tokens", true};
   plot.y = {"ratio, at 16 bits a value", true};
-  for (const bool history : {false, true}) {
+  for (const EvalRow& row : rows) {
+    if (row.size.tokens == 0) continue;
+    SeriesOf(row.variant, &plot)
+        ->points.emplace_back(row.prefix_tokens, StateRatio(row.size));
+  }
+  const size_t states = plot.series.size();
+  for (size_t i = 0; i < states; ++i) {
+    PlotSeries history = {plot.series[i].name, {}, true, static_cast<int>(i)};
     for (const EvalRow& row : rows) {
-      if (row.size.tokens == 0) continue;
-      const std::string name =
-          row.variant + (history ? ", history" : ", state");
-      PlotSeries* series = SeriesOf(name, &plot);
-      series->dashed = history;
-      series->points.emplace_back(
-          row.prefix_tokens,
-          history ? HistoryRatioOf(row.size, 1).ratio : StateRatio(row.size));
+      if (row.size.tokens == 0 || row.variant != history.name) continue;
+      history.points.emplace_back(row.prefix_tokens,
+                                  HistoryRatioOf(row.size, 1).ratio);
     }
+    plot.series.push_back(std::move(history));
   }
   return plot;
 }

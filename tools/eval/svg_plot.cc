@@ -254,9 +254,13 @@ std::string SvgPlot(const Plot& plot) {
   double legend = kTop + 10;
   for (size_t i = 0; i < plot.series.size(); ++i) {
     if (!ShowsAny(plot.series[i], x, y)) continue;
-    out += Curve(plot.series[i], i, x, y);
+    const int like = plot.series[i].like;
+    out +=
+        Curve(plot.series[i], like < 0 ? i : static_cast<size_t>(like), x, y);
+    if (like >= 0) continue;
     out += LegendMark(plot.series[i], i, legend);
-    out += Text(kLegend + 14, legend + 4, "", plot.series[i].name);
+    out +=
+        Text(kLegend + 14, legend + 4, "font-size=\"12\"", plot.series[i].name);
     legend += 22;
   }
   return out + "</svg>\n";

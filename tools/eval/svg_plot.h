@@ -18,6 +18,9 @@ struct PlotSeries {
   std::string name;
   std::vector<std::pair<double, double>> points;  // joined in this order
   bool dashed = false;                            // a line without marks
+  // Index of the series whose colour this one has and that stands for both in
+  // the legend; -1: none.
+  int like = -1;
 };
 
 struct Plot {

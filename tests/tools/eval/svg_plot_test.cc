@@ -59,6 +59,17 @@ TEST(SvgPlotTest, CurvesAndLegendShowEachSeries) {
   EXPECT_NE(svg.find(">second</text>"), std::string::npos);
 }
 
+TEST(SvgPlotTest, ASeriesLikeAnotherSharesColourAndLegend) {
+  Plot plot = SomePlot();
+  const size_t texts = Count(SvgPlot(plot), "<text");
+  plot.series.push_back({"hidden", {{1, 0.2}, {10, 0.002}}, true, 0});
+  const std::string svg = SvgPlot(plot);
+  EXPECT_EQ(svg.find("hidden"), std::string::npos);
+  EXPECT_EQ(Count(svg, "<text"), texts);
+  // Two curves of the first colour.
+  EXPECT_EQ(Count(svg, "stroke=\"#0072b2\" stroke-width=\"2\""), 2u);
+}
+
 TEST(SvgPlotTest, LeavesOutWhatALogarithmicAxisCantShow) {
   Plot plot = SomePlot();
   plot.series[0].points.emplace_back(4, 0);
