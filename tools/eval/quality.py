@@ -21,6 +21,17 @@ CODECS = ANCHORS + [
     "vq", "vq:worst=0.1", "pq:d=4", "pq:d=2", "pq:d=4,worst=0.1",
     "pq:d=4,worst=0.5",
 ]
+# Along each option, on the smallest model at one length: sizes of sub-vectors
+# and codebooks, thresholds of the fallback, what eviction goes by.
+SWEEP = [
+    "tsc:kappa=8", "pq:d=8", "pq:d=4,centroids=16", "pq:d=2,centroids=16",
+    "pq:d=4,threshold=0.15", "pq:d=4,threshold=0.1", "pq:d=4,threshold=0.05",
+    "pq:d=4,worst=0.25", "vq:worst=0.25", "vq:worst=0.5", "vq:worst=0.8",
+    "vq:threshold=0.4", "vq:threshold=0.2",
+    "evict:keep=0.75,by=knorm,then=exact",
+    "evict:keep=0.75,by=vnorm,then=exact",
+    "evict:keep=0.75,by=random,then=exact",
+]
 QUICK_CODECS = ANCHORS + [
     "tsc:bits=8", "tsc", "tsc:page=segment", "evict:keep=0.75,by=mass,then=tsc",
     "vq", "pq:d=4", "pq:d=4,worst=0.1", "pq:d=4,worst=0.5",
@@ -49,11 +60,13 @@ def plan(models, quick, codecs=None):
     if quick:
         return [Run(models[0], [512], 2, codecs or QUICK_CODECS,
                     train_tokens=QUICK_TRAIN_TOKENS)]
-    lengths = [128, 256, 512, 1024]
+    chosen = codecs or CODECS
+    swept = codecs or CODECS + SWEEP
     runs = []
     for index, model in enumerate(models):
-        chosen = codecs or CODECS
-        runs.append(Run(model, lengths, 2 if index else 6, chosen))
+        runs.append(Run(model, [1024], 2 if index else 6,
+                        chosen if index else swept))
+        runs.append(Run(model, [128, 256, 512], 2 if index else 4, chosen))
         runs.append(Run(model, [4096], 1 if index else 2, chosen))
     for weights in ["q8_0", "q4_0", "q2_k"]:
         runs.append(Run(models[0], [512], 2, codecs or COMPOSED_CODECS,
