@@ -61,13 +61,14 @@ def plan(models, quick, codecs=None):
         return [Run(models[0], [512], 2, codecs or QUICK_CODECS,
                     train_tokens=QUICK_TRAIN_TOKENS)]
     chosen = codecs or CODECS
-    swept = codecs or CODECS + SWEEP
-    runs = []
-    for index, model in enumerate(models):
-        runs.append(Run(model, [1024], 2 if index else 6,
-                        chosen if index else swept))
-        runs.append(Run(model, [128, 256, 512], 2 if index else 4, chosen))
-        runs.append(Run(model, [4096], 1 if index else 2, chosen))
+    runs = [Run(models[0], [1024], 6, codecs or CODECS + SWEEP),
+            Run(models[0], [128, 256, 512], 4, chosen),
+            Run(models[0], [4096], 2, chosen)]
+    # Larger ones read more slowly: fewer windows, and shorter training.
+    for model in models[1:]:
+        runs.append(Run(model, [128, 256, 512, 1024], 2, chosen,
+                        train_tokens=8192))
+        runs.append(Run(model, [4096], 1, chosen, train_tokens=8192))
     for weights in ["q8_0", "q4_0", "q2_k"]:
         runs.append(Run(models[0], [512], 2, codecs or COMPOSED_CODECS,
                         weights=weights, train_tokens=QUICK_TRAIN_TOKENS))
