@@ -25,6 +25,7 @@ constexpr char kFooter[] = R"(Examples:
   reprise plan --context 131072 --memory 80GB
   reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
   reprise eval --help                  what codecs cost in quality, on a model
+  reprise probe-weights M.gguf         do its layers' weights resemble?
 
 Results go to stdout, as JSON with --json; errors go to stderr. The exit
 status is 0 when all went well, 1 when it did not, 2 for a wrong command.)";
@@ -55,23 +56,33 @@ int Report(const Status& status, const CommandContext& context) {
   return 1;
 }
 
-// `reprise eval ...` is a program of its own, since it needs libllama: found
-// beside this one, as an installation has it, or in eval/, as a build does.
-// Returns only when it can't be run.
-int RunEvalProgram(char** argv) {
+// Commands that are programs of their own, since they need libllama.
+struct SideProgram {
+  std::string_view command;
+  const char* file;
+  const char* target;
+};
+constexpr SideProgram kSidePrograms[] = {
+    {"eval", "reprise-eval", "//tools/eval:reprise-eval"},
+    {"probe-weights", "reprise-probe-weights", "//tools:reprise-probe-weights"},
+};
+
+// Found beside this program, as an installation has it, or in eval/, as a
+// build does. Returns only when it can't be run.
+int RunSideProgram(const SideProgram& program, char** argv) {
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
   for (const fs::path& path :
-       {here / "reprise-eval", here / "eval" / "reprise-eval"}) {
+       {here / program.file, here / "eval" / program.file}) {
     if (access(path.c_str(), X_OK) == 0) execv(path.c_str(), argv);
   }
+  const std::string command(program.command);
   std::fprintf(stderr,
-               "reprise: eval needs reprise-eval beside %s, which is built "
-               "where libllama is there\n         "
-               "third_party/llama/fetch.sh fetches it, then: "
-               "bazel build //tools/eval:reprise-eval\n",
-               here.c_str());
+               "reprise: %s needs %s beside %s, which is built where libllama "
+               "is there\n         third_party/llama/fetch.sh fetches it, "
+               "then: bazel build %s\n",
+               command.c_str(), program.file, here.c_str(), program.target);
   return 1;
 }
 
@@ -79,8 +90,10 @@ int RunEvalProgram(char** argv) {
 }  // namespace reprise
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "eval") {
-    return reprise::RunEvalProgram(argv + 1);
+  for (const auto& program : reprise::kSidePrograms) {
+    if (argc > 1 && program.command == argv[1]) {
+      return reprise::RunSideProgram(program, argv + 1);
+    }
   }
   CLI::App app("Sessions of conversations in a Reprise store");
   app.footer(reprise::kFooter);

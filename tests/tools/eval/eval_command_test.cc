@@ -55,5 +55,13 @@ TEST_F(EvalCommandTest, FindsItInABuildToo) {
   EXPECT_EQ(Run("eval"), 7);
 }
 
+TEST_F(EvalCommandTest, ProbeWeightsIsSuchAProgramToo) {
+  EXPECT_EQ(Run("probe-weights m.gguf"), 1);
+  EXPECT_NE(Output().find("//tools:reprise-probe-weights"), std::string::npos);
+  WriteProgram(folder_ / "reprise-probe-weights");
+  EXPECT_EQ(Run("probe-weights m.gguf"), 7);
+  EXPECT_NE(Output().find("with m.gguf"), std::string::npos) << Output();
+}
+
 }  // namespace
 }  // namespace reprise
