@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "codec/profile_trainer.h"
+#include "store/engine.h"
 #include "tests/client/test_daemon.h"
 #include "tests/client/test_worker.h"
 #include "tests/support/kv_values.h"
@@ -194,6 +195,17 @@ class LossySessionTest : public testing::TestWithParam<const char*> {
     }
   }
 
+  static ObjectSpace SpaceOf(Tier tier) {
+    return static_cast<ObjectSpace>(static_cast<int>(ObjectSpace::kFrameExact) +
+                                    static_cast<int>(tier) -
+                                    static_cast<int>(Tier::kExact));
+  }
+  void Replace(const ObjectRef& ref, ByteView bytes) {
+    ASSERT_OK(daemon_.engine()->RemoveIfUntouched({&ref, 1}, UINT64_MAX));
+    const ObjectPut put{ref.space, ref.key, bytes};
+    ASSERT_TRUE(daemon_.engine()->Put({&put, 1}, 1, Durability::kWritten).ok());
+  }
+
   TestDaemon daemon_;
   TestWorker worker_;
   const CodecChoice choice_;
@@ -253,6 +265,38 @@ TEST_P(LossySessionTest, SurvivesACollectionAndFsck) {
   const auto result = Restore(choice_.tier());
   ASSERT_OK(result);
   EXPECT_EQ(result->valid_end, kTokens);
+}
+
+// A byte of a frame of the second segment, wherever in it.
+TEST_P(LossySessionTest, AFlippedByteCostsItsSegment) {
+  ASSERT_NO_FATAL_FAILURE(Calibrate());
+  ASSERT_OK(Save({.codec = GetParam()}));
+  const ObjectSpace space = SpaceOf(choice_.tier());
+  std::vector<ObjectStore::Listed> listed;
+  ASSERT_TRUE(daemon_.engine()->List(space, "", "", 1000, &listed).ok());
+  ASSERT_GE(listed.size(), 3u);
+  for (const auto& object : listed) {
+    const ObjectRef ref{space, object.key};
+    const auto got = daemon_.engine()->Get(ref);
+    ASSERT_OK(got);
+    const Bytes whole(got->view().begin(), got->view().end());
+    FrameView frame;
+    ASSERT_TRUE(ParseFrame(whole, &frame).ok());
+    if (frame.info.first_token != kSegmentTokens) continue;
+    for (const size_t at :
+         {size_t{0}, size_t{100}, whole.size() / 2, whole.size() - 20}) {
+      Bytes flipped = whole;
+      flipped[at] ^= 0x10;
+      Replace(ref, flipped);
+      const auto result = Restore(choice_.tier());
+      ASSERT_OK(result);
+      EXPECT_EQ(result->valid_end, kSegmentTokens) << at;
+    }
+    Replace(ref, whole);
+    const auto result = Restore(choice_.tier());
+    ASSERT_OK(result);
+    EXPECT_EQ(result->valid_end, kTokens);
+  }
 }
 
 std::string NameOf(const testing::TestParamInfo<const char*>& info) {
