@@ -130,6 +130,7 @@ Plot RatePlot(std::span<const EvalRow> block) {
   }
   for (PlotSeries& series : plot.series) {
     std::sort(series.points.begin(), series.points.end());
+    series.frontier = true;
   }
   if (high > low) {
     const double noise = first.noise.kl.mean;

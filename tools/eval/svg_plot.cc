@@ -174,10 +174,14 @@ std::string Curve(const PlotSeries& series, size_t index, const Scale& x,
                   const Scale& y) {
   std::string line, marks;
   size_t shown = 0;
+  double lowest = std::numeric_limits<double>::infinity();
   for (const auto& [at_x, at_y] : series.points) {
     if (!x.Shows(at_x) || !y.Shows(at_y)) continue;
-    line += Format("%s%.1f %.1f", shown++ == 0 ? "M" : "L", x.Pixel(at_x),
-                   y.Pixel(at_y));
+    if (!series.frontier || at_y < lowest) {
+      line += Format("%s%.1f %.1f", shown++ == 0 ? "M" : "L", x.Pixel(at_x),
+                     y.Pixel(at_y));
+    }
+    lowest = std::min(lowest, at_y);
     if (!series.dashed) marks += Marker(index, x.Pixel(at_x), y.Pixel(at_y));
   }
   if (shown < 2) return marks;

@@ -21,6 +21,9 @@ struct PlotSeries {
   // Index of the series whose colour this one has and that stands for both in
   // the legend; -1: none.
   int like = -1;
+  // All points are marked, but only those are joined that lie below every one
+  // before them: what a series has to offer.
+  bool frontier = false;
 };
 
 struct Plot {

@@ -80,6 +80,19 @@ TEST(SvgPlotTest, LeavesOutWhatALogarithmicAxisCantShow) {
   EXPECT_EQ(SvgPlot(plot), SvgPlot(SomePlot()));
 }
 
+TEST(SvgPlotTest, AFrontierJoinsWhatLiesBelowAllBefore) {
+  Plot plot = SomePlot();
+  plot.series = {{.name = "one", .points = {{1, 8}, {2, 4}, {3, 6}, {4, 2}}}};
+  const auto joined = [](const std::string& svg) {
+    const size_t path = svg.find("<path d=\"M");
+    const size_t end = svg.find('"', path + 10);
+    return Count(svg.substr(path, end - path), "L") + 1;
+  };
+  EXPECT_EQ(joined(SvgPlot(plot)), 4u);
+  plot.series[0].frontier = true;
+  EXPECT_EQ(joined(SvgPlot(plot)), 3u);
+}
+
 TEST(SvgPlotTest, SaysThatThereIsNothingToShow) {
   Plot plot = SomePlot();
   plot.series = {{"zeros", {{0, 0}}, false}};
