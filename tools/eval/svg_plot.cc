@@ -10,7 +10,7 @@
 namespace reprise {
 namespace {
 
-constexpr double kWidth = 960;
+constexpr double kWidth = 1040;
 constexpr double kHeight = 560;
 constexpr double kLeft = 90;
 constexpr double kRight = 700;  // the legend is right of it
