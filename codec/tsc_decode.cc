@@ -65,6 +65,10 @@ Status LoadSection(const FrameView& frame, const FrameSection& section,
     return Damaged(section, "number of deltas of a plane without",
                    std::popcount(header.deltas()), 0);
   }
+  if (TscIsRawOnly(slice.spec->dtype) && header.reference != 0) {
+    return Damaged(section, "number of references of a plane without",
+                   std::popcount(header.reference), 0);
+  }
   if (section.words != header.fallbacks()) {
     return Damaged(section, "number of fallbacks", section.words,
                    header.fallbacks());
@@ -89,7 +93,8 @@ Status CheckScales(const FrameSection& entry, const Section& section) {
   return Damaged(entry, "largest scale", most, kInfinity - 1u);
 }
 
-// Only where rows lean on it.
+// References are finite even where no row leans on them. REQUIRES: a plane of
+// floats; LoadSection let no other have references.
 Status CheckReference(const FrameSection& entry, const Section& section,
                       const uint8_t* row, float* largest) {
   TscLargest(section.shape, row, nullptr, largest);

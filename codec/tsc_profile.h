@@ -1,5 +1,5 @@
 // The profile of `tsc`: for each plane the largest delta that is still a
-// delta. Format: docs/format/codecs/tsc.md, 4.
+// delta. Format: docs/format/codecs/tsc.md, 5.
 #ifndef REPRISE_CODEC_TSC_PROFILE_H_
 #define REPRISE_CODEC_TSC_PROFILE_H_
 

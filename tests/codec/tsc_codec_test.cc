@@ -6,7 +6,9 @@
 #include <functional>
 #include <string>
 
+#include "base/hash.h"
 #include "base/limits.h"
+#include "codec/message.h"
 #include "codec/profile_trainer.h"
 #include "codec/tsc_layout.h"
 #include "tests/support/codec_frames.h"
@@ -277,9 +279,17 @@ TEST_F(TscCodecTest, NamesWhatIsWrongWithAResealedFrame) {
        [](uint8_t* e, uint8_t*) { e[12] = 3; }},
       {"wanted are layer 0 plane 1", [](uint8_t* e, uint8_t*) { e[2] = 0; }},
       {"channel count is 191", [](uint8_t* e, uint8_t*) { e[8] = 191; }},
+      {"first channel is 1",
+       [](uint8_t* e, uint8_t*) {
+         e[4] = 1;
+         e[8] = 191;
+       }},
       {"kappa is 3", [](uint8_t*, uint8_t* s) { s[24] = 3; }},
       {"page shape is 3", [](uint8_t*, uint8_t* s) { s[25] = 3; }},
       {"reserved bits are 1", [](uint8_t*, uint8_t* s) { s[28] = 1; }},
+      {"reserved bits are 1", [](uint8_t*, uint8_t* s) { s[26] = 1; }},
+      {"1 raw rows of 2 are not kept",
+       [](uint8_t*, uint8_t* s) { s[15] = 0x80; }},
       {"1 references of 2 are not raw",
        [](uint8_t*, uint8_t* s) { s[16] = 3; }},
       {"token 1 is a delta, the first reference is 64",
@@ -293,6 +303,10 @@ TEST_F(TscCodecTest, NamesWhatIsWrongWithAResealedFrame) {
        }},
       {"a reference is not finite",
        [](uint8_t*, uint8_t* s) { StoreLe<uint16_t>(s + 32, 0x7c01); }},
+      {"largest scale is 32768, wanted is 31743",  // -0
+       [&](uint8_t*, uint8_t* s) {
+         StoreLe<uint16_t>(s + layout.scales, 0x8000);
+       }},
   };
   for (const Damage& damage : damages) {
     Bytes frame = good;
@@ -304,6 +318,71 @@ TEST_F(TscCodecTest, NamesWhatIsWrongWithAResealedFrame) {
     EXPECT_NE(status.ToString().find(damage.status), std::string::npos)
         << status.ToString() << ", wanted: " << damage.status;
   }
+}
+
+TEST_F(TscCodecTest, RefusesSectionsOfOtherSizes) {
+  const Bytes good = Encode(Typical(0));
+  FrameView view;
+  ASSERT_TRUE(ParseFrame(good, &view).ok());
+  const uint64_t size = view.sections[1].bytes;
+  for (const uint64_t other : {uint64_t{0}, uint64_t{31}, size - 1, size + 1}) {
+    KvRows out(slices_, 64);
+    const Status status =
+        DecodeFrame(nullptr, spec_, ResizeSection(view, 1, other), 64, &out);
+    EXPECT_TRUE(status.Is(StatusCode::kDataLoss)) << status.ToString();
+    EXPECT_NE(status.ToString().find(CatMessage("size is ", other)),
+              std::string::npos)
+        << status.ToString();
+    EXPECT_TRUE(out.GuardsAreWhole(0));
+  }
+}
+
+TEST_F(TscCodecTest, RefusesTokensPastATail) {
+  const FrameInfo info = InfoOf(spec_, {.layers = group_, .token_count = 5});
+  KvRows rows(slices_, 5);
+  rows.Fill(KvKind::kTypical, 11, 0);
+  Result<Bytes> frame = EncodeFrame(codec_, nullptr, info, slices_, rows);
+  ASSERT_TRUE(frame.ok()) << frame.status().ToString();
+  FrameView view;
+  ASSERT_TRUE(ParseFrame(*frame, &view).ok());
+  (*frame)[view.sections[0].offset] = 0x3f;
+  ResealFrame(*frame);
+  KvRows out(slices_, 5);
+  EXPECT_EQ(DecodeFrame(nullptr, spec_, *frame, 5, &out).ToString(),
+            "DataLoss: tsc: layer 0 plane 0: number of tokens past the "
+            "frame's is 1, wanted is 0");
+}
+
+// Their elements are no numbers: were they read as such, it would be past the
+// end of the section.
+TEST_F(TscCodecTest, RefusesDeltasAndReferencesOfPlanesWithoutFloats) {
+  Use(MixedModel());
+  const Bytes good = Encode(Typical(0));
+  FrameView view;
+  ASSERT_TRUE(ParseFrame(good, &view).ok());
+  const size_t last = slices_.size() - 1;
+  ASSERT_TRUE(TscIsRawOnly(slices_[last].spec->dtype));
+  const uint32_t header = view.sections[last].offset;
+  const auto status_of = [&](Bytes frame) {
+    ResealFrame(frame);
+    KvRows out(slices_, 64);
+    const Status status = DecodeFrame(nullptr, spec_, frame, 64, &out);
+    EXPECT_TRUE(status.Is(StatusCode::kDataLoss));
+    EXPECT_TRUE(out.GuardsAreWhole(0));
+    return status.ToString();
+  };
+  Bytes reference = good;
+  reference[header + 23] = 0x80;  // the last token
+  EXPECT_NE(status_of(reference).find("number of references of a plane "
+                                      "without is 1, wanted is 0"),
+            std::string::npos);
+  Bytes delta = good;
+  delta[header + 15] = 0x7f;
+  delta[header + 16] = 1;
+  EXPECT_NE(
+      status_of(delta).find("number of deltas of a plane without is 1, wanted "
+                            "is 0"),
+      std::string::npos);
 }
 
 TEST_F(TscCodecTest, RefusesWhatIsNotItsOwn) {
@@ -356,6 +435,50 @@ TEST_F(TscCodecTest, ADamagedProfileIsRefused) {
     bytes[i] ^= 0x10;
   }
   EXPECT_TRUE(codec_.ParseProfile(bytes).ok());
+}
+
+TEST_F(TscCodecTest, AProfileWithFieldsOutOfRangeIsRefused) {
+  const Bytes good = Train(8);
+  const auto parse = [&](Bytes bytes) {
+    StoreLe(bytes.data() + 24,
+            Checksum(ByteView(bytes).first(24), ByteView(bytes).subspan(32)));
+    return codec_.ParseProfile(bytes).status();
+  };
+  ASSERT_TRUE(parse(good).ok());
+  const struct {
+    size_t at;
+    uint32_t value;
+  } changes[] = {{0, 0},                              // magic
+                 {8, 0x00000001},                     // kappa 0
+                 {8, 0x00030001},                     // 3
+                 {8, 0x00800001},                     // 128
+                 {12, 3},                             // planes
+                 {12, 0xffffffff},                    //
+                 {20, 1},                             // reserved
+                 {32, 0x03000400},                    // layer 1024
+                 {32, 0x03100000},                    // plane 16
+                 {32, 0x00000000},                    // dtype
+                 {32, 0x04000000},                    // f8
+                 {32, 0x03010000},                    // order of planes
+                 {36, 0x00400000},                    // no heads
+                 {36, 0x00400401},                    // 1025
+                 {36, 0x00000003},                    // dim 0
+                 {36, 0x10010003},                    // 4097
+                 {40, 0x7f800000},                    // the largest delta
+                 {40, 0xbf800000}, {40, 0x80000000},  // -0
+                 {44, 1}};                            // reserved
+  for (const auto& change : changes) {
+    Bytes bytes = good;
+    StoreLe(bytes.data() + change.at, change.value);
+    EXPECT_TRUE(parse(bytes).Is(StatusCode::kDataLoss))
+        << change.at << " " << change.value;
+  }
+  Bytes longer = good;
+  longer.push_back(0);
+  EXPECT_TRUE(parse(longer).Is(StatusCode::kDataLoss));
+  Bytes newer = good;
+  newer[8] = 2;
+  EXPECT_TRUE(parse(newer).Is(StatusCode::kUnimplemented));
 }
 
 }  // namespace

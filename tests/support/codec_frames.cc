@@ -1,5 +1,7 @@
 #include "tests/support/codec_frames.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/limits.h"
 
@@ -55,6 +57,22 @@ Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
                               .kept = kept};
   CodecScratch scratch;
   return codec->Decode(view, request, &scratch);
+}
+
+Bytes ResizeSection(const FrameView& frame, size_t section, uint64_t bytes) {
+  FrameBuilder builder;
+  builder.Start(frame.info, static_cast<uint32_t>(frame.sections.size()));
+  for (size_t i = 0; i < frame.sections.size(); ++i) {
+    const ByteView from = frame.Section(frame.sections[i]);
+    const uint64_t size = i == section ? bytes : from.size();
+    const MutableByteView room = builder.BeginSection(size);
+    std::fill(room.begin(), room.end(), uint8_t{0});
+    std::copy_n(from.begin(), std::min<uint64_t>(size, from.size()),
+                room.begin());
+    builder.EndSection(frame.sections[i], size);
+  }
+  const Result<ByteView> built = builder.Finish();
+  return built.ok() ? Bytes(built->begin(), built->end()) : Bytes();
 }
 
 void ResealFrame(MutableByteView frame) {

@@ -37,6 +37,10 @@ Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
                    ByteView frame, uint32_t token_count, KvRows* rows,
                    TokenMask* kept = nullptr);
 
+// The frame with one section cut to `bytes`, or made longer by zeros: what a
+// wrong encoder writes.
+Bytes ResizeSection(const FrameView& frame, size_t section, uint64_t bytes);
+
 // Makes all checksums of a frame right again: what a wrong encoder writes.
 // Does nothing to a frame whose sizes make no sense.
 void ResealFrame(MutableByteView frame);
