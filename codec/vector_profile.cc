@@ -68,14 +68,14 @@ Status ReadHeader(ByteView bytes, ByteReader* reader, VectorProfileParts* parts,
                                     ToHex(magic), ", wanted is ",
                                     ToHex(kMagic)));
   }
+  const uint64_t actual =
+      Checksum(bytes.first(kChecksumOffset), bytes.subspan(kHeaderBytes));
+  if (actual != checksum) return Damaged("checksum", actual, checksum);
   if (version != kVersion) {
     return UnimplementedError(
         CatMessage("vector profile: version is ", version, ", 1 is known"));
   }
   if (size != bytes.size()) return Damaged("size", bytes.size(), size);
-  const uint64_t actual =
-      Checksum(bytes.first(kChecksumOffset), bytes.subspan(kHeaderBytes));
-  if (actual != checksum) return Damaged("checksum", actual, checksum);
   if (codec != static_cast<uint16_t>(parts->codec)) {
     return InvalidArgumentError(
         CatMessage("vector profile: is of codec ", codec, ", wanted is ",

@@ -318,6 +318,79 @@ TEST_P(VectorCodecTest, RefusesMasksThatDoNotFit) {
   }
 }
 
+// The first section has the codes of all keys; those after it have the values,
+// which are f8, as they are.
+TEST_P(VectorCodecTest, RefusesEntriesThatDoNotFit) {
+  Coded coded;
+  coded.spec = MixedModel();
+  coded.place.first_token = 64;
+  Encode(kShape, "", &coded);
+  ASSERT_EQ(coded.view.sections.size(), 6u);
+  const auto status_of = [&](const Bytes& frame) {
+    KvRows out(coded.slices, 64);
+    const Status status =
+        DecodeFrame(coded.profile.get(), coded.spec, frame, 64, &out);
+    EXPECT_TRUE(out.GuardsAreWhole(0));
+    return status;
+  };
+  const struct {
+    size_t section;
+    size_t at;
+    uint8_t value;
+  } changes[] = {{0, 2, 1},    // the plane of the values
+                 {0, 3, 1},    // a mask that is not there
+                 {0, 3, 2},    // mode
+                 {0, 3, 3},    //
+                 {0, 9, 1},    // channels
+                 {0, 12, 1},   // raw token-heads
+                 {1, 0, 2},    // another layer
+                 {1, 3, 0},    // mode
+                 {1, 9, 1},    // channels
+                 {1, 12, 1}};  // words
+  for (const auto& change : changes) {
+    Bytes changed = coded.frame;
+    changed[192 + 32 * change.section + change.at] = change.value;
+    ResealFrame(changed);
+    EXPECT_TRUE(status_of(changed).Is(StatusCode::kDataLoss))
+        << change.section << " " << change.at;
+  }
+  for (const size_t section : {0u, 1u, 5u}) {
+    const uint64_t size = coded.view.sections[section].bytes;
+    for (const uint64_t other : {uint64_t{0}, size - 1, size + 1}) {
+      EXPECT_TRUE(status_of(ResizeSection(coded.view, section, other))
+                      .Is(StatusCode::kDataLoss))
+          << section << " " << other;
+    }
+  }
+}
+
+// An encoder need not choose the mode without masks.
+TEST_P(VectorCodecTest, TakesMasksWithoutBits) {
+  Coded coded;
+  coded.spec = TinyModel();
+  coded.place = {.first_token = 64, .token_count = 13};
+  Encode(kShape, "", &coded);
+  const FrameSection section = coded.view.sections[0];
+  ASSERT_EQ(section.mode, 0);
+  const ByteView codes = coded.view.Section(section);
+  FrameBuilder builder;
+  builder.Start(coded.view.info, 1);
+  constexpr uint64_t kMasks = 16;  // of 8 heads, 2 bytes each
+  const MutableByteView room = builder.BeginSection(kMasks + codes.size());
+  std::fill_n(room.begin(), kMasks, uint8_t{0});
+  std::copy(codes.begin(), codes.end(), room.begin() + kMasks);
+  FrameSection masked = section;
+  masked.mode = 1;
+  builder.EndSection(masked, room.size());
+  const Result<ByteView> frame = builder.Finish();
+  ASSERT_TRUE(frame.ok()) << frame.status().ToString();
+  KvRows out(coded.slices, 13);
+  ASSERT_EQ(
+      DecodeFrame(coded.profile.get(), coded.spec, *frame, 13, &out).ToString(),
+      "OK");
+  EXPECT_EQ(out.Packed(), coded.decoded->Packed());
+}
+
 INSTANTIATE_TEST_SUITE_P(VqAndPq, VectorCodecTest,
                          testing::Values(CodecId::kVq, CodecId::kPq),
                          [](const auto& id) {

@@ -60,10 +60,9 @@ TEST(VectorProfileTest, RefusesCutAndFlippedBytes) {
     }
     for (size_t i = 0; i < bytes.size(); ++i) {
       bytes[i] ^= 0x10;
-      const Status status = VectorProfile::Parse(codec, bytes).status();
-      EXPECT_TRUE(status.Is(StatusCode::kDataLoss) ||
-                  (status.Is(StatusCode::kUnimplemented) && (i == 8 || i == 9)))
-          << i << " " << status.ToString();
+      EXPECT_TRUE(
+          VectorProfile::Parse(codec, bytes).status().Is(StatusCode::kDataLoss))
+          << i;
       bytes[i] ^= 0x10;
     }
   }
@@ -89,6 +88,8 @@ TEST(VectorProfileTest, RefusesFieldsOutOfRange) {
                  {48, 0x03100000},  // plane 16
                  {52, 0},           // heads
                  {56, 0},           // dim
+                 {52, 1025},        //
+                 {56, 4097},        // dim
                  {60, 2},           // codebook
                  {48, 0x03010000},  // order of planes
                  {norms, 0},        // a norm of 0
@@ -107,6 +108,31 @@ TEST(VectorProfileTest, RefusesFieldsOutOfRange) {
   EXPECT_TRUE(VectorProfile::Parse(CodecId::kPq, good)
                   .status()
                   .Is(StatusCode::kInvalidArgument));
+  Bytes longer = good;
+  longer.push_back(0);
+  Reseal(&longer);
+  EXPECT_TRUE(VectorProfile::Parse(CodecId::kVq, longer)
+                  .status()
+                  .Is(StatusCode::kDataLoss));
+  Bytes newer = good;
+  newer[8] = 2;
+  Reseal(&newer);
+  EXPECT_TRUE(VectorProfile::Parse(CodecId::kVq, newer)
+                  .status()
+                  .Is(StatusCode::kUnimplemented));
+}
+
+TEST(VectorProfileTest, RefusesSharedCodebooksOfPq) {
+  const Bytes good = Train(CodecId::kPq, TinyModel());
+  for (const size_t at : {16u, 60u}) {  // their number, a plane's
+    Bytes bytes = good;
+    bytes[at] = 1;
+    Reseal(&bytes);
+    EXPECT_TRUE(VectorProfile::Parse(CodecId::kPq, bytes)
+                    .status()
+                    .Is(StatusCode::kDataLoss))
+        << at;
+  }
 }
 
 // A few bytes must not ask for gigabytes of tables.
