@@ -443,6 +443,18 @@ TEST_P(CodecConformanceTest, RefusesToDecodeWithoutTheProfileThatIsNamed) {
   EXPECT_TRUE(out.GuardsAreWhole(0));
 }
 
+// All codecs so far have one stage.
+TEST_P(CodecConformanceTest, RefusesFramesOfOtherStages) {
+  ASSERT_TRUE(Use(TinyModel(), {}));
+  Bytes frame = Encode(Rows(KvKind::kTypical));
+  frame[10] = 1;
+  ResealFrame(frame);
+  KvRows out(setting_.slices, 64);
+  const Status status = Decode(frame, 64, &out);
+  EXPECT_TRUE(status.Is(StatusCode::kDataLoss)) << status.ToString();
+  EXPECT_TRUE(out.GuardsAreWhole(0));
+}
+
 // Changes a few bytes of directory entries or sections and makes the checksums
 // right again: what a wrong encoder would write.
 Bytes Mutate(const Bytes& frame, Random* random) {

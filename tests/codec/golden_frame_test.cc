@@ -27,7 +27,15 @@ struct Record {
   ModelSpec spec;
   FramePlace place;
   KvKind kind = KvKind::kTypical;
+  TokenMask kept = kAllTokens;
 };
+
+// Keys of f16, values of f32, 5 to a head.
+ModelSpec TwoDTypesModel() {
+  ModelSpec spec = PlainModel("two dtypes", 1, 3, 5, DType::kF16);
+  spec.layers[0].planes[1].dtype = DType::kF32;
+  return spec;
+}
 
 std::vector<Record> VectorRecords() {
   FramePlace tail3;
@@ -53,6 +61,7 @@ std::vector<Record> VectorRecords() {
        {},
        KvKind::kSpecials},
       {"pq_mixed_half", "PqWorst", MixedModel(), half, KvKind::kTypical},
+      {"pq_two_dtypes", "PqWorst", TwoDTypesModel(), tail13, KvKind::kTypical},
   };
 }
 
@@ -115,6 +124,8 @@ std::vector<Record> Records() {
        KvKind::kTypical},
       {"tsc_profile", "TscProfile", TinyModel(), tail13, KvKind::kTypical},
       {"tsc_mixed_half", "Tsc", MixedModel(), half, KvKind::kTypical},
+      {"tsc_dropped_bf16", "Tsc8", TinyModel(DType::kBf16), tail31,
+       KvKind::kTypical, 0x5a5afffe},
   };
   const std::vector<Record> vector = VectorRecords();
   records.insert(records.end(), vector.begin(), vector.end());
@@ -162,11 +173,12 @@ void WriteRecord(const Record& record, const fs::path& folder) {
   rows.Fill(record.kind, 7, place.first_token);
   Result<Bytes> frame =
       EncodeFrame(*CodecOf(*found), profile->get(), InfoOf(record.spec, place),
-                  *slices, rows, options->get());
+                  *slices, rows, options->get(), record.kept);
   ASSERT_TRUE(frame.ok()) << frame.status().ToString();
   KvRows decoded(*slices, place.token_count);
+  TokenMask kept = kAllTokens;
   ASSERT_TRUE(DecodeFrame(profile->get(), record.spec, *frame,
-                          place.token_count, &decoded)
+                          place.token_count, &decoded, &kept)
                   .ok());
   WriteNewFile(PathOf(folder, record.name, "model"),
                EncodeModelSpec(record.spec));
@@ -212,8 +224,10 @@ void ExpectDecodes(const std::string& name) {
   ASSERT_TRUE(slices.ok());
   const uint32_t tokens = view.info.token_count;
   KvRows rows(*slices, tokens);
-  ASSERT_EQ(DecodeFrame(profile.get(), *spec, frame, tokens, &rows).ToString(),
-            "OK");
+  TokenMask kept = kAllTokens;
+  ASSERT_EQ(
+      DecodeFrame(profile.get(), *spec, frame, tokens, &rows, &kept).ToString(),
+      "OK");
   const Bytes wanted = ReadBytes(PathOf(kFolder, name, "rows"));
   EXPECT_EQ(wanted.size(), view.info.raw_bytes);
   EXPECT_EQ(rows.Packed(), wanted);
