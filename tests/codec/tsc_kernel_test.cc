@@ -205,5 +205,48 @@ TEST(TscKernelTest, VectorsAgreeWithTheScalarLoops) {
   }
 }
 
+// What no encoder here writes, and the page defines: the least codes, sums past
+// 65,504, signs of zeros. A block and a channel more, so both in vectors and in
+// what they leave over.
+TEST(TscKernelTest, DecodesWhatNoEncoderWrites) {
+  struct Case {
+    uint32_t bits;
+    uint8_t codes;  // each byte of them
+    uint16_t reference;
+    float scale;
+    uint16_t low;   // the values of channels in low nibbles
+    uint16_t high;  // in high ones
+  };
+  constexpr Case kCases[] = {
+      {4, 0x78, 0x3c00, 1, 0xc700, 0x4800},         // 1 - 8, 1 + 7
+      {8, 0x80, 0x0000, 0.5f, 0xd400, 0xd400},      // -128 / 2
+      {4, 0x78, 0x7bff, 65504, 0xfc00, 0x7c00},     // both infinities
+      {8, 0x7f, 0x7bff, 0x1p-3f, 0x7bff, 0x7bff},   // 65,519.875
+      {8, 0x01, 0x7bff, 16, 0x7c00, 0x7c00},        // 65,520
+      {4, 0x0f, 0x8000, 0, 0x8000, 0x0000},         // -1 * 0, 0 * 0
+      {8, 0x01, 0x0003, 0x1p-24f, 0x0004, 0x0004},  // denormals
+  };
+  for (const int64_t target : ExactTargets()) {
+    ChooseExactTarget(target);
+    SCOPED_TRACE(std::string(ExactTargetName(target)));
+    for (const Case& c : kCases) {
+      const TscShape shape{DType::kF16, 1, 33, c.bits};
+      Bytes reference(shape.row_bytes());
+      for (uint32_t i = 0; i < shape.dim; ++i) {
+        StoreLe(&reference[2 * i], c.reference);
+      }
+      const Bytes codes(shape.row_code_bytes(), c.codes);
+      Bytes row(shape.row_bytes());
+      TscDecode(shape, reference.data(), &c.scale, codes.data(), row.data());
+      for (uint32_t i = 0; i < shape.dim; ++i) {
+        const bool is_low = i < 16 || i == 32;
+        EXPECT_EQ(LoadLe<uint16_t>(&row[2 * i]), is_low ? c.low : c.high)
+            << i << " of code byte " << int{c.codes};
+      }
+    }
+    ChooseExactTarget(0);
+  }
+}
+
 }  // namespace
 }  // namespace reprise
