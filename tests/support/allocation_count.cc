@@ -31,6 +31,11 @@ void* operator new(size_t bytes) {
 void* operator new(size_t bytes, std::align_val_t alignment) {
   return reprise::Allocate(bytes, static_cast<size_t>(alignment));
 }
+// std::stable_sort asks so. The library's own would go past the count, and its
+// memory would not be ours to free.
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return reprise::Allocate(bytes, alignof(std::max_align_t));
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, size_t) noexcept { std::free(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
