@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 
@@ -116,6 +117,9 @@ Status CheckEvalOptions(const EvalOptions& options) {
   REPRISE_RETURN_IF_ERROR(CheckRange("--turn", options.turn, 1u, 1u << 20));
   REPRISE_RETURN_IF_ERROR(CheckRange("--threads", options.threads, 1, 512));
   REPRISE_RETURN_IF_ERROR(CheckRange("--keep", options.keep, 0.01, 1.0));
+  if (options.prefixes.empty()) {
+    return InvalidArgumentError("eval: --prefix is an empty list");
+  }
   for (const uint32_t prefix : options.prefixes) {
     REPRISE_RETURN_IF_ERROR(CheckRange("--prefix", prefix, 1u, 1u << 20));
   }

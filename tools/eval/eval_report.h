@@ -46,9 +46,10 @@ nlohmann::json RowJson(const EvalRow& row);
 // For a terminal; the noise floor is the last line of each prefix length.
 std::string RowsTable(std::span<const EvalRow> rows);
 
-// RATE_MODEL_PREFIX.svg: bits a value against mean KL; RATIO_MODEL.svg: both
-// ratios against the prefix length, where there are two lengths or more. Both
-// into `folder`, which is made. Returns the files' names.
+// rate-MODEL-PREFIX.svg: bits a value against mean KL; ratio-MODEL.svg: both
+// ratios against the prefix length, where there are two lengths or more. MODEL
+// has weights and cache type too. Both into `folder`, which is made. Returns
+// the files' names.
 // kUnavailable when a file can't be written.
 Result<std::vector<std::string>> WritePlots(std::span<const EvalRow> rows,
                                             const std::string& folder);

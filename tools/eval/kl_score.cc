@@ -12,6 +12,13 @@ size_t TopOf(std::span<const float> logits) {
                              logits.begin());
 }
 
+// Of a state that broke the model: as bad as it gets, and in order with what
+// others cost, which a NaN is not.
+TokenScore BrokenScore(double nll_exact) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return {.kl = kInfinity, .nll_exact = nll_exact, .nll = kInfinity};
+}
+
 }  // namespace
 
 double LogSumExp(std::span<const float> logits) {
@@ -57,6 +64,7 @@ TokenScore ScoreReference::CompareRow(size_t row,
   }
   const auto next = static_cast<size_t>(next_[row]);
   score.nll_exact = exact_sum - exact[next];
+  if (std::isnan(score.kl)) return BrokenScore(score.nll_exact);
   score.nll = changed_sum - changed[next];
   score.same_top1 = TopOf(changed) == top_[row];
   return score;

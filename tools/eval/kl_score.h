@@ -19,7 +19,8 @@ namespace reprise {
 // log(sum(exp(logits))), by way of the largest one. REQUIRES: not empty.
 double LogSumExp(std::span<const float> logits);
 
-// One scored token: how the next one was predicted.
+// One scored token: how the next one was predicted. Where the changed cache
+// makes logits that are no numbers, the divergence is infinite.
 struct TokenScore {
   double kl = 0;         // nats, exact || changed
   double nll_exact = 0;  // of the token that does follow, nats
@@ -50,7 +51,8 @@ class ScoreReference {
 };
 
 // A mean over windows and its standard error: the deviation of the windows'
-// means over the root of their number. NaN for a single window.
+// means over the root of their number. NaN for a single window, and where a
+// mean is infinite.
 struct MeanWithError {
   double mean = 0;
   double error = 0;

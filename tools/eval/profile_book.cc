@@ -60,7 +60,9 @@ Result<const EvalProfile*> ProfileBook::Find(
   if (file != nullptr) {
     if (*file == kNone) return none;
     for (const Entry& entry : entries_) {
-      if (entry.file == *file) return entry.profile.get();
+      if (entry.codec == variant.choice.codec->id() && entry.file == *file) {
+        return entry.profile.get();
+      }
     }
     REPRISE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(*file));
     REPRISE_ASSIGN_OR_RETURN(const EvalProfile* const profile,

@@ -195,6 +195,8 @@ TEST_F(EvalOptionsTest, SaysWhichOptionIsWrong) {
   EXPECT_TRUE(has(refused(&EvalOptions::keep, 1.5), "--keep is 1.5"));
   EXPECT_TRUE(has(refused(&EvalOptions::cache_type, "q8_0"), "q8_0"));
   EXPECT_TRUE(has(refused(&EvalOptions::text, ""), "--text"));
+  EXPECT_TRUE(has(refused(&EvalOptions::prefixes, std::vector<uint32_t>()),
+                  "--prefix is an empty list"));
   EXPECT_TRUE(has(refused(&EvalOptions::text, "/nowhere"), "can't read"));
   options_.profiles = {"tsc"};
   EXPECT_EQ(Code(), StatusCode::kInvalidArgument);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "tests/support/random.h"
 
@@ -78,6 +79,26 @@ TEST(KlScoreTest, AShiftOfAllLogitsIsNoChange) {
   const std::vector<float> shifted = {11, 12, 13, 14};
   const ScoreReference reference(exact, 4, std::vector<TokenId>{0});
   EXPECT_NEAR(reference.Compare(shifted)[0].kl, 0, 1e-15);
+}
+
+// NaNs among what is sorted for the p99 would leave it in any order.
+TEST(KlScoreTest, LogitsThatAreNoNumbersCostInfinitelyMuch) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const std::vector<float> exact = {1, 2, 3, 1, 2, 3, 1, 2, 3};
+  const std::vector<float> changed = {kNan, kNan, kNan, 1, 2, 3, 1, kInf, 3};
+  const ScoreReference reference(exact, 3, std::vector<TokenId>{0, 1, 2});
+  const std::vector<std::vector<TokenScore>> windows = {
+      reference.Compare(changed)};
+  EXPECT_EQ(windows[0][0].kl, double{kInf});
+  EXPECT_FALSE(windows[0][0].same_top1);
+  EXPECT_EQ(windows[0][1].kl, 0);
+  EXPECT_EQ(windows[0][2].kl, double{kInf});
+  const QualityFigures figures = Summarise(windows);
+  EXPECT_EQ(figures.kl.mean, double{kInf});
+  EXPECT_EQ(figures.kl_max, double{kInf});
+  EXPECT_EQ(figures.ppl, double{kInf});
+  EXPECT_DOUBLE_EQ(figures.top1.mean, 1.0 / 3);
 }
 
 TEST(KlScoreTest, SummarisesWindows) {
