@@ -67,7 +67,7 @@ class Reader {
     for (uint64_t first = 0; first < session.tokens && !enough();
          first += kPieceTokens) {
       const Status status = ReadPiece(session, first);
-      // What is stored at a lower quality only, or went away meanwhile.
+      // It went away meanwhile.
       if (status.Is(StatusCode::kNotFound)) break;
       REPRISE_RETURN_IF_ERROR(status);
     }
@@ -93,12 +93,15 @@ class Reader {
                              client_->Restore(session.name, restore));
     const RestoreInfo& info = restored.info;
     if (first == 0) chain_ = RootSegmentId(request_.model);
-    for (uint64_t token = first; token + kSegmentTokens <= restored.valid_end;
+    const uint64_t end = first + info.tokens.size();
+    // Also over what can't be used, so that what comes after has its names.
+    for (uint64_t token = first; token + kSegmentTokens <= end;
          token += kSegmentTokens) {
       chain_ = ChildSegmentId(
           chain_,
           std::span(info.tokens).subspan(token - first, kSegmentTokens));
-      if (enough() || !IsExact(info, token)) continue;
+      const bool is_here = token + kSegmentTokens <= restored.valid_end;
+      if (enough() || !is_here || !IsExact(info, token)) continue;
       if (!seen_.insert(chain_).second) continue;
       REPRISE_RETURN_IF_ERROR(AddSegment(sink, token));
     }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -52,6 +54,36 @@ TEST_F(CalibrationTest, TakesNoMoreThanIsAskedFor) {
   const auto result = Run();
   ASSERT_OK(result);
   EXPECT_EQ(result->tokens, 128u);
+}
+
+// Two sessions part after a segment that is lost in both, then go on with the
+// same tokens: state of its own in each.
+TEST_F(CalibrationTest, TellsSegmentsApartBehindLostOnes) {
+  std::vector<TokenId> tokens = ToyTokens(1, 640);
+  ASSERT_OK(worker_.Save("a", tokens));
+  SegmentId id = RootSegmentId(request_.model);
+  for (size_t token = 0; token < 256; token += kSegmentTokens) {
+    id = ChildSegmentId(id, std::span(tokens).subspan(token, kSegmentTokens));
+  }
+  tokens[330] += 1;
+  ASSERT_OK(worker_.Save("b", tokens));
+  std::vector<ObjectStore::Listed> listed;
+  Engine* const engine = daemon_.engine();
+  ASSERT_TRUE(
+      engine->List(ObjectSpace::kFrameExact, "", "", 1000, &listed).ok());
+  for (const auto& object : listed) {
+    const auto found =
+        std::search(object.key.begin(), object.key.end(), id.bytes.begin(),
+                    id.bytes.end(), [](char key, uint8_t byte) {
+                      return static_cast<uint8_t>(key) == byte;
+                    });
+    if (found == object.key.end()) continue;
+    const ObjectRef ref{ObjectSpace::kFrameExact, object.key};
+    ASSERT_OK(engine->RemoveIfUntouched({&ref, 1}, UINT64_MAX));
+  }
+  const auto result = Run();
+  ASSERT_OK(result);
+  EXPECT_EQ(result->tokens, 192u + 128u + 128u);
 }
 
 TEST_F(CalibrationTest, LeavesLossyStateOut) {
