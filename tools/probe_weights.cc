@@ -55,7 +55,11 @@ int main(int argc, char** argv) {
   bool json = false;
   app.add_option("model", path, "GGUF file")->required();
   app.add_flag("--json", json, "print JSON");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   reprise::Result<std::vector<reprise::WeightDelta>> deltas = [&] {
     reprise::Progress progress("probe-weights");
     return reprise::ProbeWeights(path, [&](uint64_t done, uint64_t total) {
