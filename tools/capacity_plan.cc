@@ -24,13 +24,14 @@ CapacityLine LineOf(const CapacityInput& input, double ratio) {
 }  // namespace
 
 double TokenBytesAt16Bits(const ModelSpec& spec) {
-  double values = 0;
+  double bytes_a_token = 0;
   for (const LayerSpec& layer : spec.layers) {
     for (const PlaneSpec& plane : layer.planes) {
-      values += static_cast<double>(plane.heads) * plane.dim;
+      const double bytes = plane.dtype == DType::kOpaque ? 1 : 2;
+      bytes_a_token += bytes * plane.channels();
     }
   }
-  return 2 * values;
+  return bytes_a_token;
 }
 
 Result<CapacityPlan> PlanCapacity(const CapacityInput& input) {

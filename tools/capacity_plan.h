@@ -25,7 +25,8 @@ struct CacheShape {
   }
 };
 
-// K and V of one token of this model at 16 bits a value, whatever its dtypes.
+// K and V of one token of this model at 16 bits a value, whatever its dtypes;
+// opaque bytes are as many as they are.
 double TokenBytesAt16Bits(const ModelSpec& spec);
 
 struct CapacityInput {

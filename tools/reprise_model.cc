@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "tools/calibration.h"
 #include "tools/capacity_plan.h"
 #include "tools/progress.h"
@@ -154,8 +155,23 @@ struct MeasuredRatios {
   uint64_t sessions = 0;
   double stored_bytes = 0;
   double state_bytes = 0;    // at 16 bits a value
-  double history_bytes = 0;  // of all commits' states
+  double history_bytes = 0;  // of the listed commits' states
+  uint64_t snapshots = 0;    // how many those are
 };
+
+// A tail is exact, whatever the tier of the segments before it.
+bool IsAllOfTier(const SessionDetails& details, Tier tier) {
+  const uint64_t tails = details.summary.tokens % kSegmentTokens == 0 ? 0 : 1;
+  bool any = false;
+  for (const auto& [stored, segments] : details.segments_by_tier) {
+    if (stored == tier) {
+      any = true;
+    } else if (stored != Tier::kExact || segments != tails) {
+      return false;
+    }
+  }
+  return any;
+}
 
 Result<MeasuredRatios> MeasureRatios(Client* client, const ModelId& model,
                                      Tier tier, double token_bytes) {
@@ -170,14 +186,14 @@ Result<MeasuredRatios> MeasureRatios(Client* client, const ModelId& model,
       // Removed since it was listed.
       if (details.status().Is(StatusCode::kNotFound)) continue;
       REPRISE_RETURN_IF_ERROR(details.status());
-      const auto& tiers = details->segments_by_tier;
-      if (tiers.size() != 1 || tiers[0].first != tier) continue;
+      if (!IsAllOfTier(*details, tier)) continue;
       ++sum.sessions;
       sum.stored_bytes +=
           static_cast<double>(details->frame_bytes + details->record_bytes);
       sum.state_bytes += token_bytes * static_cast<double>(session.tokens);
       for (const CommitSummary& commit : details->history) {
         sum.history_bytes += token_bytes * static_cast<double>(commit.tokens);
+        ++sum.snapshots;
       }
     }
     cursor = page.back().name;
@@ -186,7 +202,7 @@ Result<MeasuredRatios> MeasureRatios(Client* client, const ModelId& model,
 
 // Fills in what the store can tell.
 Status MeasurePlan(CommandContext* context, const PlanArguments& arguments,
-                   CapacityInput* input, uint64_t* sessions) {
+                   CapacityInput* input, MeasuredRatios* measured) {
   REPRISE_ASSIGN_OR_RETURN(const Tier tier, TierFromName(arguments.tier));
   REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
   REPRISE_ASSIGN_OR_RETURN(const ModelId model,
@@ -195,15 +211,14 @@ Status MeasurePlan(CommandContext* context, const PlanArguments& arguments,
   input->token_bytes = TokenBytesAt16Bits(spec);
   if (input->state_ratio != 0) return Status();
   REPRISE_ASSIGN_OR_RETURN(
-      const MeasuredRatios ratios,
-      MeasureRatios(client, model, tier, input->token_bytes));
+      *measured, MeasureRatios(client, model, tier, input->token_bytes));
+  const MeasuredRatios& ratios = *measured;
   if (ratios.sessions == 0) {
     return NotFoundError(
         "plan: no session of the model has all its segments "
         "at tier " +
         arguments.tier + "; save one, or give --state-ratio");
   }
-  *sessions = ratios.sessions;
   input->state_ratio = ratios.state_bytes / ratios.stored_bytes;
   if (input->history_ratio == 0) {
     input->history_ratio = ratios.history_bytes / ratios.stored_bytes;
@@ -221,11 +236,16 @@ std::string RatioText(double ratio) {
   return text;
 }
 
+// Ratios may be anything above 0, so this may be more than an integer holds.
+uint64_t Whole(double number) {
+  constexpr double kMost = 1e18;
+  return static_cast<uint64_t>(std::min(number, kMost));
+}
+
 void AddLine(Table* table, const char* what, double ratio,
              const CapacityLine& line) {
-  table->Add({what, RatioText(ratio),
-              FormatBytes(static_cast<uint64_t>(line.user_bytes)),
-              FormatCount(static_cast<uint64_t>(line.users))});
+  table->Add({what, RatioText(ratio), FormatBytes(Whole(line.user_bytes)),
+              FormatCount(Whole(line.users))});
 }
 
 Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
@@ -234,9 +254,9 @@ Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
       .memory_bytes = static_cast<double>(arguments.memory_bytes),
       .state_ratio = arguments.state_ratio,
       .history_ratio = arguments.history_ratio};
-  uint64_t sessions = 0;
+  MeasuredRatios measured;
   if (arguments.shape.empty()) {
-    REPRISE_RETURN_IF_ERROR(MeasurePlan(context, arguments, &input, &sessions));
+    REPRISE_RETURN_IF_ERROR(MeasurePlan(context, arguments, &input, &measured));
   } else {
     input.token_bytes =
         CacheShape{arguments.shape[0], arguments.shape[1], arguments.shape[2]}
@@ -252,16 +272,18 @@ Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
             plan.by_history);
   }
   std::string text = table.ToString();
-  if (sessions != 0) {
-    text += "ratios measured on " + FormatCount(sessions) +
-            " stored sessions of tier " + arguments.tier + "\n";
+  if (measured.sessions != 0) {
+    text += "ratios measured on " + FormatCount(measured.sessions) +
+            " stored sessions of tier " + arguments.tier + " with " +
+            FormatCount(measured.snapshots) + " commits that are still kept\n";
   }
   context->Show({{"token_bytes", input.token_bytes},
                  {"context_tokens", input.context_tokens},
                  {"memory_bytes", input.memory_bytes},
                  {"state_ratio", input.state_ratio},
                  {"history_ratio", input.history_ratio},
-                 {"sessions_measured", sessions},
+                 {"sessions_measured", measured.sessions},
+                 {"snapshots_measured", measured.snapshots},
                  {"plain", LineJson(plan.plain)},
                  {"by_state", LineJson(plan.by_state)},
                  {"by_history", LineJson(plan.by_history)}},

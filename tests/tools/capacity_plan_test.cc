@@ -30,6 +30,11 @@ TEST(CapacityPlanTest, RecomputesTheSeriesExampleInBothAccountings) {
 TEST(CapacityPlanTest, CountsSixteenBitsAValueWhateverTheDtype) {
   EXPECT_EQ(TokenBytesAt16Bits(TinyModel()),
             TokenBytesAt16Bits(TinyModel(DType::kF32)));
+  ModelSpec opaque = TinyModel();
+  for (LayerSpec& layer : opaque.layers) {
+    for (PlaneSpec& plane : layer.planes) plane.dtype = DType::kOpaque;
+  }
+  EXPECT_EQ(2 * TokenBytesAt16Bits(opaque), TokenBytesAt16Bits(TinyModel()));
 }
 
 TEST(CapacityPlanTest, LeavesAnUnknownHistoryOut) {

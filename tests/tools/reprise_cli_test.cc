@@ -434,8 +434,18 @@ TEST_F(RepriseCliTest, CalibratesAndPlansFromWhatIsStored) {
   EXPECT_GT(plan["state_ratio"], 0.1);
   // chat-1 was saved twice.
   EXPECT_GT(plan["history_ratio"], plan["state_ratio"]);
+  EXPECT_EQ(plan["snapshots_measured"], 4u);
+  // No ratio is too large to be printed.
+  EXPECT_EQ(Run("plan --context 1 --memory 1TiB --state-ratio 1e300").exit_code,
+            0);
   ExpectFailure("plan --context 1000 --memory 1MiB --tier near",
                 "no session of the model has all its segments at tier near");
+  // Its tail is exact.
+  TestWorker worker(daemon_.Connect());
+  ASSERT_OK(worker.Save("lossy", ToyTokens(4, 100), {.codec = "tsc"}));
+  const json lossy = RunJson("plan --context 1000 --memory 1MiB --tier coarse");
+  EXPECT_EQ(lossy["sessions_measured"], 1u);
+  EXPECT_EQ(RunJson("plan --context 9 --memory 1MiB")["sessions_measured"], 3u);
   ExpectFailure("calibrate exact --model 00", "no session is of a model");
 }
 
