@@ -44,14 +44,14 @@ Status ReadHeader(ByteView bytes, ByteReader* reader, Header* header,
                                     ToHex(magic), ", wanted is ",
                                     ToHex(kMagic)));
   }
-  if (version != kVersion) {
-    return UnimplementedError(
-        CatMessage("exact profile: version is ", version, ", 1 is known"));
-  }
   if (size != bytes.size()) return Damaged("size", bytes.size(), size);
   const uint64_t actual =
       Checksum(bytes.first(kChecksumOffset), bytes.subspan(kHeaderBytes));
   if (actual != checksum) return Damaged("checksum", actual, checksum);
+  if (version != kVersion) {
+    return UnimplementedError(
+        CatMessage("exact profile: version is ", version, ", 1 is known"));
+  }
   if (reserved != 0) return Damaged("reserved field", reserved, 0);
   if (pairing > 2) return Damaged("rotary pairing", pairing, 2);
   parts->pairing = static_cast<RopePairing>(pairing);
