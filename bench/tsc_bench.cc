@@ -8,8 +8,8 @@
 #include "bench/bench.h"
 #include "bench/kv_units.h"
 #include "codec/exact_simd.h"
+#include "codec/float_element.h"
 #include "codec/tsc_codec.h"
-#include "codec/tsc_kernel.h"
 
 namespace reprise::bench {
 namespace {
@@ -58,8 +58,8 @@ struct Errors {
       const int is_value = slice.spec->role == PlaneRole::kValue;
       const uint64_t end = at + slice.token_bytes() * kSegmentTokens;
       for (; at < end; at += 2) {
-        const double x = TscF16ToF32(LoadLe<uint16_t>(unit.raw.data() + at));
-        const double y = TscF16ToF32(LoadLe<uint16_t>(decoded.data() + at));
+        const double x = F16ToF32(LoadLe<uint16_t>(unit.raw.data() + at));
+        const double y = F16ToF32(LoadLe<uint16_t>(decoded.data() + at));
         noise[is_value] += (x - y) * (x - y);
         signal[is_value] += x * x;
       }

@@ -30,13 +30,13 @@ inline float Bf16ToF32(uint16_t bits) {
   return std::bit_cast<float>(uint32_t{bits} << 16);
 }
 
-// To nearest, ties to even; what is too large becomes the largest finite
-// number. REQUIRES: x is no NaN.
-inline uint16_t F32ToF16Saturated(float x) {
+// To nearest, ties to even; what is too large becomes an infinity.
+// REQUIRES: x is no NaN.
+inline uint16_t F32ToF16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t sign = bits >> 16 & 0x8000;
   const uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7bff);
+  if (magnitude >= 0x47800000) return static_cast<uint16_t>(sign | 0x7c00);
   if (magnitude < 0x38800000) {
     // Below 2^-14: adding 0.5 leaves the multiple of 2^-24 in the low bits.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
@@ -47,13 +47,21 @@ inline uint16_t F32ToF16Saturated(float x) {
   return static_cast<uint16_t>(sign |
                                ((magnitude - 0x38000000 + 0xfff + odd) >> 13));
 }
-inline uint16_t F32ToBf16Saturated(float x) {
+inline uint16_t F32ToBf16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
-  const uint32_t sign = bits >> 16 & 0x8000;
-  const uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x7f7f8000) return static_cast<uint16_t>(sign | 0x7f7f);
-  const uint32_t odd = magnitude >> 16 & 1;
-  return static_cast<uint16_t>(sign | ((magnitude + 0x7fff + odd) >> 16));
+  const uint32_t odd = bits >> 16 & 1;
+  return static_cast<uint16_t>((bits + 0x7fff + odd) >> 16);
+}
+
+// The same, but what is too large becomes the largest finite number, which is
+// one less than the infinity. REQUIRES: x is no NaN.
+inline uint16_t F32ToF16Saturated(float x) {
+  const uint16_t half = F32ToF16(x);
+  return static_cast<uint16_t>(half - ((half & 0x7fff) == 0x7c00));
+}
+inline uint16_t F32ToBf16Saturated(float x) {
+  const uint16_t half = F32ToBf16(x);
+  return static_cast<uint16_t>(half - ((half & 0x7fff) == 0x7f80));
 }
 inline float F32Saturated(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
@@ -66,6 +74,10 @@ inline float LoadElement(DType dtype, const uint8_t* p) {
   if (dtype == DType::kF32) return LoadLe<float>(p);
   const auto bits = LoadLe<uint16_t>(p);
   return dtype == DType::kF16 ? F16ToF32(bits) : Bf16ToF32(bits);
+}
+inline void StoreElement(DType dtype, float x, uint8_t* p) {
+  if (dtype == DType::kF32) return StoreLe(p, x);
+  StoreLe(p, dtype == DType::kF16 ? F32ToF16(x) : F32ToBf16(x));
 }
 inline void StoreElementSaturated(DType dtype, float x, uint8_t* p) {
   if (dtype == DType::kF32) return StoreLe(p, F32Saturated(x));

@@ -1,6 +1,7 @@
 #include "codec/tsc_kernel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/bytes.h"
@@ -8,32 +9,16 @@
 namespace reprise {
 namespace {
 
+uint64_t OffsetOf(DType dtype, uint32_t index) {
+  return uint64_t{index} << (dtype == DType::kF32 ? 2 : 1);
+}
+
 float Load(DType dtype, const uint8_t* p, uint32_t index) {
-  switch (dtype) {
-    case DType::kF32:
-      return LoadLe<float>(p + 4 * uint64_t{index});
-    case DType::kBf16:
-      return std::bit_cast<float>(
-          uint32_t{LoadLe<uint16_t>(p + 2 * uint64_t{index})} << 16);
-    default:
-      return TscF16ToF32(LoadLe<uint16_t>(p + 2 * uint64_t{index}));
-  }
+  return LoadElement(dtype, p + OffsetOf(dtype, index));
 }
 
 void Store(DType dtype, float value, uint8_t* p, uint32_t index) {
-  switch (dtype) {
-    case DType::kF32:
-      StoreLe(p + 4 * uint64_t{index}, value);
-      break;
-    case DType::kBf16: {
-      const uint32_t bits = std::bit_cast<uint32_t>(value);
-      const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-      StoreLe(p + 2 * uint64_t{index}, static_cast<uint16_t>(rounded >> 16));
-      break;
-    }
-    default:
-      StoreLe(p + 2 * uint64_t{index}, TscF32ToF16(value));
-  }
+  StoreElement(dtype, value, p + OffsetOf(dtype, index));
 }
 
 uint32_t Magnitude(float value) {

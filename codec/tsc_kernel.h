@@ -7,9 +7,9 @@
 #ifndef REPRISE_CODEC_TSC_KERNEL_H_
 #define REPRISE_CODEC_TSC_KERNEL_H_
 
-#include <bit>
 #include <cstdint>
 
+#include "codec/float_element.h"
 #include "codec/model_spec.h"
 
 namespace reprise {
@@ -32,42 +32,13 @@ struct TscShape {
   int32_t max_code() const { return (1 << (bits - 1)) - 1; }
 };
 
-// The value of f16 bits. Exact. REQUIRES: the default floating-point mode.
-inline float TscF16ToF32(uint16_t half) {
-  // The exponent is 112 less in f16's bias: a product brings it, and with it
-  // the denormals, to where f32 has them.
-  const uint32_t magnitude = uint32_t{half} & 0x7fff;
-  uint32_t bits =
-      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude << 13) * 0x1p112f);
-  if (magnitude >= 0x7c00) bits = magnitude << 13 | 0x7f800000;
-  return std::bit_cast<float>(bits | (uint32_t{half} & 0x8000) << 16);
-}
-
-// The nearest f16, ties to even; infinity from 65,520 on. REQUIRES: no NaN.
-inline uint16_t TscF32ToF16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = bits >> 16 & 0x8000;
-  const uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x47800000) return static_cast<uint16_t>(sign | 0x7c00);
-  if (magnitude < 0x38800000) {
-    // Below 2^-14 an ulp is 2^-24, which is that of 0.5 in f32: the addition
-    // rounds.
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    const uint32_t rounded = std::bit_cast<uint32_t>(shifted) - 0x3f000000;
-    return static_cast<uint16_t>(sign | rounded);
-  }
-  const uint32_t odd = magnitude >> 13 & 1;
-  return static_cast<uint16_t>(sign |
-                               (magnitude - 0x38000000 + 0xfff + odd) >> 13);
-}
-
 // The scale of a page whose largest delta is this: largest / max_code, rounded
 // to the nearest f16, or the next one if that times max_code (exact in f32) is
 // less than the delta. REQUIRES: 0 <= largest <= 2^18.
 inline uint16_t TscScale(float largest, int32_t max_code) {
   const auto most = static_cast<float>(max_code);
-  const uint16_t scale = TscF32ToF16(largest / most);
-  const bool is_less = TscF16ToF32(scale) * most < largest;
+  const uint16_t scale = F32ToF16(largest / most);
+  const bool is_less = F16ToF32(scale) * most < largest;
   return static_cast<uint16_t>(scale + is_less);
 }
 

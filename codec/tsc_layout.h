@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "codec/codec.h"
+#include "codec/float_element.h"
 #include "codec/tsc_codec.h"
 #include "codec/tsc_kernel.h"
 
@@ -64,7 +65,7 @@ inline void LoadTscScales(TscPage page, const uint8_t* stored, uint64_t index,
                                                    : 0;
   const uint64_t step = page == TscPage::kLayer ? 0 : 1;
   for (uint32_t h = 0; h < heads; ++h) {
-    scales[h] = TscF16ToF32(LoadLe<uint16_t>(stored + 2 * (first + h * step)));
+    scales[h] = F16ToF32(LoadLe<uint16_t>(stored + 2 * (first + h * step)));
   }
 }
 

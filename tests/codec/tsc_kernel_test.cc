@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "codec/exact_simd.h"
+#include "codec/float_element.h"
 #include "codec/tsc_simd.h"
 #include "tests/support/random.h"
 
@@ -28,7 +29,7 @@ double HalfValue(uint32_t bits) {
 TEST(TscKernelTest, ConvertsEveryHalf) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const auto half = static_cast<uint16_t>(bits);
-    const float value = TscF16ToF32(half);
+    const float value = F16ToF32(half);
     if ((bits & 0x7fff) > 0x7c00) {
       EXPECT_TRUE(std::isnan(value)) << bits;
       continue;
@@ -39,7 +40,7 @@ TEST(TscKernelTest, ConvertsEveryHalf) {
       EXPECT_EQ(value, HalfValue(bits)) << bits;
     }
     EXPECT_EQ(std::signbit(value), bits >> 15 != 0);
-    EXPECT_EQ(TscF32ToF16(value), half);
+    EXPECT_EQ(F32ToF16(value), half);
   }
 }
 
@@ -49,14 +50,14 @@ TEST(TscKernelTest, RoundsToTheNearestHalf) {
     const double low = HalfValue(bits);
     const auto middle = static_cast<float>((low + HalfValue(bits + 1)) / 2);
     const uint32_t even = bits + (bits & 1);
-    EXPECT_EQ(TscF32ToF16(std::nextafter(middle, 0.0f)), bits);
-    EXPECT_EQ(TscF32ToF16(middle), even);
-    EXPECT_EQ(TscF32ToF16(std::nextafter(middle, 1e9f)), bits + 1);
-    EXPECT_EQ(TscF32ToF16(-middle), even | 0x8000);
+    EXPECT_EQ(F32ToF16(std::nextafter(middle, 0.0f)), bits);
+    EXPECT_EQ(F32ToF16(middle), even);
+    EXPECT_EQ(F32ToF16(std::nextafter(middle, 1e9f)), bits + 1);
+    EXPECT_EQ(F32ToF16(-middle), even | 0x8000);
   }
-  EXPECT_EQ(TscF32ToF16(65519.996f), 0x7bff);
-  EXPECT_EQ(TscF32ToF16(65520), 0x7c00);
-  EXPECT_EQ(TscF32ToF16(3e38f), 0x7c00);
+  EXPECT_EQ(F32ToF16(65519.996f), 0x7bff);
+  EXPECT_EQ(F32ToF16(65520), 0x7c00);
+  EXPECT_EQ(F32ToF16(3e38f), 0x7c00);
 }
 
 TEST(TscKernelTest, ScalesHoldTheirLargestDelta) {
@@ -66,7 +67,7 @@ TEST(TscKernelTest, ScalesHoldTheirLargestDelta) {
     const auto largest =
         static_cast<float>(std::ldexp(1 + random.Unit(), octave));
     for (const int32_t max_code : {7, 127}) {
-      const float scale = TscF16ToF32(TscScale(largest, max_code));
+      const float scale = F16ToF32(TscScale(largest, max_code));
       EXPECT_GE(scale * static_cast<float>(max_code), largest);
       const auto code =
           static_cast<int32_t>(std::nearbyint(largest * (1 / scale)));
@@ -140,7 +141,7 @@ Rows MakeRows(const TscShape& shape, bool finite, Random* random) {
     }
   }
   for (uint32_t h = 0; h < shape.heads; ++h) {
-    rows.scales.push_back(TscF16ToF32(
+    rows.scales.push_back(F16ToF32(
         static_cast<uint16_t>(random->OneIn(8) ? 0 : random->Below(0x7c00))));
   }
   rows.codes.resize(shape.row_code_bytes());
@@ -175,7 +176,7 @@ void ExpectVectorsAgree(const TscShape& shape, Random* random) {
                    largest.data());
   for (uint32_t h = 0; h < shape.heads; ++h) {
     rows.scales[h] =
-        TscF16ToF32(TscScale(std::min(largest[h], 0x1p18f), shape.max_code()));
+        F16ToF32(TscScale(std::min(largest[h], 0x1p18f), shape.max_code()));
     if (largest[h] > 0x1p18f) rows.scales[h] = 0;
   }
   Bytes codes(shape.row_code_bytes());

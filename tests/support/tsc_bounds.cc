@@ -1,13 +1,13 @@
 #include "tests/support/tsc_bounds.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
 
 #include "base/bytes.h"
+#include "codec/float_element.h"
 #include "codec/message.h"
 #include "codec/tsc_layout.h"
 
@@ -99,7 +99,7 @@ class Checker {
     const double decoded = Value(coded_.decoded, row.token, channel);
     const double reference = Value(coded_.rows, row.reference, channel);
     const uint64_t page = PageOf(row, channel);
-    const double scale = TscF16ToF32(LoadLe<uint16_t>(scales_ + 2 * page));
+    const double scale = F16ToF32(LoadLe<uint16_t>(scales_ + 2 * page));
     scale_of_[page] = scale;
     largest_[page] = std::max(largest_[page], std::fabs(value - reference));
     // Delta, inverse and sum are rounded to f32 on the way.
@@ -123,10 +123,7 @@ class Checker {
 }  // namespace
 
 double ElementValue(DType dtype, const uint8_t* element) {
-  if (dtype == DType::kF32) return LoadLe<float>(element);
-  const auto bits = LoadLe<uint16_t>(element);
-  if (dtype == DType::kF16) return TscF16ToF32(bits);
-  return std::bit_cast<float>(uint32_t{bits} << 16);
+  return LoadElement(dtype, element);
 }
 
 std::string TscProblem(const CodedSlice& coded) {
