@@ -2,14 +2,13 @@
 // unit is what a frame holds (a segment of 64 tokens, one layer group). All of
 // a frame's bytes count. Profiles are fitted on text A, everything is measured
 // on text B.
-#include <algorithm>
 #include <string>
 
+#include "base/limits.h"
 #include "bench/bench.h"
-#include "bench/kv_file.h"
+#include "bench/kv_units.h"
 #include "bench/zstd_reference.h"
 #include "codec/codec.h"
-#include "codec/exact_profile.h"
 #include "codec/exact_simd.h"
 #include "codec/frame.h"
 
@@ -17,94 +16,41 @@ namespace reprise::bench {
 namespace {
 
 constexpr uint32_t kFitTokens = 1024;
-
-struct Unit {
-  FrameInfo info;
-  std::vector<PlaneSlice> slices;
-  std::vector<ConstPlaneRows> rows;  // in the dump
-  Bytes raw;                         // the same, as one run of bytes
-};
+constexpr uint32_t kAllTokensOfDump = 1u << 20;
 
 struct Corpus {
   KvDump fit;
   KvDump measured;
-  std::vector<Unit> units;
+  std::vector<KvUnit> units;
   std::shared_ptr<const CodecProfile> profile;
   const Codec* codec = FindCodec(CodecId::kExact);
+  double bytes = 0;
   double values = 0;
   uint32_t element_bytes = 2;
 };
 
-Result<Unit> MakeUnit(const KvDump& dump, const LayerGroup& group,
-                      uint32_t first_token) {
-  Unit unit;
-  unit.info.layers = group;
-  unit.info.first_token = first_token;
-  unit.info.token_count = kSegmentTokens;
-  REPRISE_ASSIGN_OR_RETURN(unit.slices,
-                           SlicePlanes(dump.spec, group, HeadRange::All()));
-  for (const PlaneSlice& slice : unit.slices) {
-    const uint64_t stride = slice.token_bytes();
-    const uint8_t* data =
-        dump.Plane(slice.layer, slice.plane) + first_token * stride;
-    unit.rows.push_back({data, stride});
-    unit.raw.insert(unit.raw.end(), data, data + kSegmentTokens * stride);
-  }
-  return unit;
-}
-
-Result<std::shared_ptr<const CodecProfile>> FitProfile(const Corpus& corpus) {
-  ExactProfileFitter fitter(corpus.fit.spec);
-  const auto tokens = std::min<uint32_t>(
-      kFitTokens, static_cast<uint32_t>(corpus.fit.tokens.size()));
-  for (uint32_t t = 0; t + kSegmentTokens <= tokens; t += kSegmentTokens) {
-    for (const LayerGroup& group : LayerGroupsOf(corpus.fit.spec)) {
-      REPRISE_ASSIGN_OR_RETURN(const Unit unit, MakeUnit(corpus.fit, group, t));
-      fitter.Add(t, kSegmentTokens, unit.slices, unit.rows);
-    }
-  }
-  REPRISE_ASSIGN_OR_RETURN(const Bytes bytes, fitter.Fit());
-  return corpus.codec->ParseProfile(bytes);
-}
-
-Result<Corpus> LoadCorpus(const BenchContext& context, const char* fit,
-                          const char* measured) {
-  Corpus corpus;
-  REPRISE_ASSIGN_OR_RETURN(corpus.fit,
+Status LoadCorpus(const BenchContext& context, const char* fit,
+                  const char* measured, Corpus* corpus) {
+  REPRISE_ASSIGN_OR_RETURN(corpus->fit,
                            ReadKvDump(context.data_dir + "/" + fit));
-  REPRISE_ASSIGN_OR_RETURN(corpus.measured,
+  REPRISE_ASSIGN_OR_RETURN(corpus->measured,
                            ReadKvDump(context.data_dir + "/" + measured));
-  const uint32_t limit = context.quick ? 2 * kSegmentTokens : 1u << 20;
-  const auto tokens = std::min<uint32_t>(
-      limit, static_cast<uint32_t>(corpus.measured.tokens.size()));
-  for (uint32_t t = 0; t + kSegmentTokens <= tokens; t += kSegmentTokens) {
-    for (const LayerGroup& group : LayerGroupsOf(corpus.measured.spec)) {
-      REPRISE_ASSIGN_OR_RETURN(Unit unit, MakeUnit(corpus.measured, group, t));
-      corpus.element_bytes = DTypeBytes(unit.slices[0].spec->dtype);
-      corpus.values +=
-          static_cast<double>(unit.raw.size()) / corpus.element_bytes;
-      corpus.units.push_back(std::move(unit));
-    }
-  }
-  if (corpus.units.empty()) {
-    return FailedPreconditionError("bench: the dump holds no whole segment");
-  }
-  REPRISE_ASSIGN_OR_RETURN(corpus.profile, FitProfile(corpus));
-  return corpus;
+  REPRISE_ASSIGN_OR_RETURN(
+      corpus->units,
+      CutIntoUnits(corpus->measured,
+                   context.quick ? 2 * kSegmentTokens : kAllTokensOfDump));
+  REPRISE_ASSIGN_OR_RETURN(
+      corpus->profile,
+      TrainProfile(corpus->fit, {corpus->codec, nullptr}, kFitTokens));
+  corpus->element_bytes = DTypeBytes(corpus->units[0].slices[0].spec->dtype);
+  corpus->bytes = static_cast<double>(RawBytesOf(corpus->units));
+  corpus->values = corpus->bytes / corpus->element_bytes;
+  return Status();
 }
 
 Result<std::vector<Bytes>> EncodeAll(const Corpus& corpus,
                                      const CodecProfile* profile) {
-  std::vector<Bytes> frames;
-  CodecScratch scratch;
-  FrameBuilder builder;
-  for (const Unit& unit : corpus.units) {
-    const EncodeRequest request{unit.info, unit.slices, unit.rows, profile};
-    REPRISE_RETURN_IF_ERROR(corpus.codec->Encode(request, &scratch, &builder));
-    REPRISE_ASSIGN_OR_RETURN(const ByteView frame, builder.Finish());
-    frames.emplace_back(frame.begin(), frame.end());
-  }
-  return frames;
+  return EncodeUnits(corpus.units, *corpus.codec, {.profile = profile});
 }
 
 // The smallest that zstd makes of all units: as they are or split, fast or
@@ -122,7 +68,7 @@ ZstdSize BestZstd(const Corpus& corpus) {
   for (const int level : {3, 19}) {
     for (const bool planes : {false, true}) {
       uint64_t bytes = 0;
-      for (const Unit& unit : corpus.units) {
+      for (const KvUnit& unit : corpus.units) {
         SplitByBytePlane(unit.raw, planes ? corpus.element_bytes : 1, &split);
         bytes += zstd.Compress(split, level, &out);
       }
@@ -172,8 +118,9 @@ Result<std::vector<BenchRow>> RunSize(const BenchContext& context) {
   } types[] = {{"exact.size.f16", kDumpF16A, kDumpF16B},
                {"exact.size.bf16", kDumpBf16A, kDumpBf16B}};
   for (const auto& type : types) {
-    REPRISE_ASSIGN_OR_RETURN(const Corpus corpus,
-                             LoadCorpus(context, type.fit, type.measured));
+    Corpus corpus;
+    REPRISE_RETURN_IF_ERROR(
+        LoadCorpus(context, type.fit, type.measured, &corpus));
     const ZstdSize zstd = BestZstd(corpus);
     REPRISE_ASSIGN_OR_RETURN(const std::vector<Bytes> with,
                              EncodeAll(corpus, corpus.profile.get()));
@@ -196,7 +143,7 @@ struct ZstdUnits {
 ZstdUnits SplitAll(const Corpus& corpus) {
   ZstdReference zstd;
   ZstdUnits units;
-  for (const Unit& unit : corpus.units) {
+  for (const KvUnit& unit : corpus.units) {
     SplitByBytePlane(unit.raw, corpus.element_bytes,
                      &units.split.emplace_back());
     units.sizes.push_back(
@@ -233,19 +180,10 @@ Result<BenchRow> DecodeRow(const std::string& name, const Corpus& corpus,
   ZstdReference zstd;
   Bytes out(corpus.units[0].raw.size());
   bool right = true;
-  double bytes = 0;
-  for (const Unit& unit : corpus.units) {
-    bytes += static_cast<double>(unit.raw.size());
-  }
   const auto ours = [&] {
     for (size_t i = 0; i < frames.size(); ++i) {
-      const Unit& unit = corpus.units[i];
-      std::vector<PlaneRows> rows;
-      uint64_t offset = 0;
-      for (const PlaneSlice& slice : unit.slices) {
-        rows.push_back({out.data() + offset, slice.token_bytes()});
-        offset += slice.token_bytes() * kSegmentTokens;
-      }
+      const KvUnit& unit = corpus.units[i];
+      const std::vector<PlaneRows> rows = unit.RowsIn(out.data());
       right &= ParseFrame(frames[i], &view).ok() &&
                corpus.codec
                    ->Decode(view,
@@ -269,7 +207,7 @@ Result<BenchRow> DecodeRow(const std::string& name, const Corpus& corpus,
   right &= BytesEqual(ByteView(out).first(corpus.units.back().raw.size()),
                       corpus.units.back().raw);
   if (!right) return InternalError("bench: a unit did not come back");
-  return SpeedRow(name, paired, bytes, "zstd -d of byte planes, GB/s");
+  return SpeedRow(name, paired, corpus.bytes, "zstd -d of byte planes, GB/s");
 }
 
 Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
@@ -280,12 +218,8 @@ Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
   ZstdReference zstd;
   Bytes out;
   bool right = true;
-  double bytes = 0;
-  for (const Unit& unit : corpus.units) {
-    bytes += static_cast<double>(unit.raw.size());
-  }
   const auto ours = [&] {
-    for (const Unit& unit : corpus.units) {
+    for (const KvUnit& unit : corpus.units) {
       const EncodeRequest request{unit.info, unit.slices, unit.rows, profile};
       right &= corpus.codec->Encode(request, &scratch, &builder).ok() &&
                builder.Finish().ok();
@@ -298,7 +232,7 @@ Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
   };
   const Paired paired = TimeInTurn(repetitions, ours, theirs);
   if (!right) return InternalError("bench: a unit was not encoded");
-  return SpeedRow(name, paired, bytes, "zstd -1 of byte planes, GB/s");
+  return SpeedRow(name, paired, corpus.bytes, "zstd -1 of byte planes, GB/s");
 }
 
 Result<std::vector<BenchRow>> RunSpeed(const BenchContext& context) {
@@ -310,8 +244,9 @@ Result<std::vector<BenchRow>> RunSpeed(const BenchContext& context) {
     const char* measured;
   } types[] = {{"bf16", kDumpBf16A, kDumpBf16B}, {"f16", kDumpF16A, kDumpF16B}};
   for (const auto& type : types) {
-    REPRISE_ASSIGN_OR_RETURN(const Corpus corpus,
-                             LoadCorpus(context, type.fit, type.measured));
+    Corpus corpus;
+    REPRISE_RETURN_IF_ERROR(
+        LoadCorpus(context, type.fit, type.measured, &corpus));
     const ZstdUnits zstd = SplitAll(corpus);
     const std::string name = type.name;
     const std::vector<int64_t> targets = ExactTargets();
