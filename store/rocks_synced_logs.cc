@@ -56,10 +56,11 @@ rocksdb::Status SyncedLogs::Update(rocksdb::DB* db) {
   if (!synced.ok()) return synced;
   bool listed = false;
   if (got.ok() && names.ok()) {
-    std::erase_if(*names, [&](const std::string& name) {
+    const size_t behind = std::erase_if(*names, [&](const std::string& name) {
       return LogNumber(name) > current->LogNumber();
     });
-    listed = WriteList(env_, directory_, *names).ok();
+    // With one behind, the switch that was told of is still to come.
+    listed = WriteList(env_, directory_, *names).ok() && behind == 0;
   }
   if (!listed) switched_ = true;
   return synced;

@@ -299,6 +299,34 @@ TEST_F(RocksMissingLogTest, OpensWithoutItsListOfLogs) {
   EXPECT_TRUE(std::filesystem::exists(list));
 }
 
+// RocksDB tells of a switch before it makes it: while a file waits behind the
+// current one, the list is made again after each sync.
+TEST_F(RocksMissingLogTest, ListsLogsAgainUntilTheSwitchIsMade) {
+  RocksOptions options;
+  options.directory = directory_.path();
+  options.memtable_bytes = 32 << 20;
+  engine_ = *OpenRocksEngine(options);
+  const string list = directory_.path() + "/SYNCED-LOGS";
+  const string before = Logs().back();
+  for (int i = 0; Logs().back() == before; ++i) {
+    ASSERT_LT(i, 10'000);
+    ASSERT_TRUE(
+        Put("k" + std::to_string(i), 20'000, Durability::kWritten).ok());
+  }
+  std::ofstream(directory_.path() + "/999999.log").flush();
+  for (const char* key : {"a", "b"}) {
+    std::filesystem::remove(list);
+    ASSERT_TRUE(Put(key, 100, Durability::kSynced).ok());
+    EXPECT_TRUE(std::filesystem::exists(list)) << key;
+    EXPECT_EQ(Read(list).find("999999"), string::npos);
+  }
+  std::filesystem::remove(directory_.path() + "/999999.log");
+  ASSERT_TRUE(Put("c", 100, Durability::kSynced).ok());
+  std::filesystem::remove(list);
+  ASSERT_TRUE(Put("d", 100, Durability::kSynced).ok());
+  EXPECT_FALSE(std::filesystem::exists(list));
+}
+
 TEST_F(RocksDamageTest, ADamagedBlobCostsItsObjectAlone) {
   ASSERT_TRUE(Open().ok());
   for (const char* key : {"blob-a", "blob-b", "blob-c"}) {
