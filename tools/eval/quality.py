@@ -229,14 +229,14 @@ def shown_command(run, arguments):
     return line[0] + " " + shlex.join(line[1:])
 
 
-def write_page(rows, lines, arguments):
+def write_page(rows, lines, made_at, arguments):
     plots_folder = os.path.join(arguments.out, "quality")
     present = sorted(name for name in os.listdir(plots_folder)
                      if name.endswith(".svg"))
     quick = ("\nThis is the quick run: one model, few windows; errors are "
              "large.\n" if arguments.quick else "")
     facts = {"command": "./dev eval" + (" --quick" if arguments.quick else ""),
-             "commit": commit(), "text": arguments.text,
+             "commit": made_at, "text": arguments.text,
              "train_text": arguments.train_text, "warning": quick,
              "runs": lines}
     path = os.path.join(arguments.out, "quality.md")
@@ -271,6 +271,7 @@ def main():
     if not arguments.quick and arguments.out is None:
         arguments.out = "docs"
     plots = None
+    made_at = commit()  # before the plots are gone
     if arguments.out:
         plots = os.path.join(arguments.out, "quality")
         clear_plots(plots)
@@ -282,7 +283,7 @@ def main():
             json.dump(rows, file, indent=1)
             file.write("\n")
     if arguments.out:
-        write_page(rows, lines, arguments)
+        write_page(rows, lines, made_at, arguments)
     failures = null_failures(rows)
     for failure in failures:
         print("eval: " + failure, file=sys.stderr)
