@@ -308,8 +308,9 @@ std::string NameOf(const testing::TestParamInfo<const char*>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Codecs, LossySessionTest,
-                         testing::Values("tsc", "tsc:bits=8,kappa=16", "vq",
-                                         "pq:d=4,worst=0.1"),
+                         testing::Values("tsc", "tsc:bits=8,kappa=16",
+                                         "vq:centroids=16",
+                                         "pq:centroids=16,worst=0.1"),
                          NameOf);
 
 // --- Dropped tokens. ---
