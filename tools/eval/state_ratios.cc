@@ -18,8 +18,10 @@ HistoryRatio HistoryRatioOf(const StoredSize& size, uint64_t tokens_a_turn) {
   // Token counts of the snapshots: t, 2t, ... and the whole state.
   const uint64_t token_sum =
       tokens_a_turn * (turns * (turns + 1) / 2) + (partial ? size.tokens : 0);
-  out.snapshot_bytes = token_sum * (2 * size.values / size.tokens);
-  out.ratio = static_cast<double>(out.snapshot_bytes) / size.stored_bytes();
+  // In floating point: 4 Mi tokens of a large model go past 64 bits.
+  out.snapshot_bytes = static_cast<double>(token_sum) *
+                       static_cast<double>(2 * size.values / size.tokens);
+  out.ratio = out.snapshot_bytes / size.stored_bytes();
   return out;
 }
 

@@ -35,7 +35,7 @@ double StateRatio(const StoredSize& size);
 struct HistoryRatio {
   double ratio = 0;
   uint64_t snapshots = 0;
-  uint64_t snapshot_bytes = 0;  // of all of them, at 16 bits a value
+  double snapshot_bytes = 0;  // of all of them, at 16 bits a value
 };
 // With a snapshot after every `tokens_a_turn` tokens and one at the end.
 // REQUIRES: tokens_a_turn > 0; something is stored.

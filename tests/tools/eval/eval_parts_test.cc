@@ -26,12 +26,12 @@ TEST(StateRatiosTest, BothAccountingsFollowTheirDefinitions) {
   // After every token: 1 + 2 + ... + 100 tokens of 20 bytes.
   const HistoryRatio by_token = HistoryRatioOf(size, 1);
   EXPECT_EQ(by_token.snapshots, 100u);
-  EXPECT_EQ(by_token.snapshot_bytes, 5050u * 20);
+  EXPECT_EQ(by_token.snapshot_bytes, 5050.0 * 20);
   EXPECT_DOUBLE_EQ(by_token.ratio, 202);
   // After every 40: 40 + 80 + 100.
   const HistoryRatio by_turn = HistoryRatioOf(size, 40);
   EXPECT_EQ(by_turn.snapshots, 3u);
-  EXPECT_EQ(by_turn.snapshot_bytes, 220u * 20);
+  EXPECT_EQ(by_turn.snapshot_bytes, 220.0 * 20);
   // One snapshot of all of it is the state ratio.
   EXPECT_DOUBLE_EQ(HistoryRatioOf(size, 100).ratio, StateRatio(size));
   EXPECT_EQ(HistoryRatioOf(size, 1000).snapshots, 1u);
