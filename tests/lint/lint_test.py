@@ -271,6 +271,13 @@ class ToolChecksTest(unittest.TestCase):
                                {"base/a.h": "struct A {};\n"})
         self.assertEqual(len(found), 1)
 
+    def test_headers_compile_leaves_what_needs_llama_to_the_build(self):
+        found = self.run_check(tool_checks.headers_compile, {
+            "tools/a.h": '#include "llama.h"\n',
+            "tools/b.h": '#include "tools/a.h"\n',
+            "tools/c.h": '#include "tools/b.h"\n'})
+        self.assertEqual(found, [])
+
     def test_headers_compile_leaves_what_is_right(self):
         body = "#include <string>\ninline std::string F() { return {}; }\n"
         found = self.run_check(tool_checks.headers_compile,

@@ -48,16 +48,27 @@ def _compile(root, folder, path):
                           capture_output=True, check=False)
 
 
+def _need_llama(files):
+    """Paths of files that include a header of llama.cpp, or one that does."""
+    includes = {file.path: [name for _, name, _ in file.includes()]
+                for file in files if file.is_cpp}
+    needing = set()
+    while True:
+        found = {path for path, names in includes.items() for name in names
+                 if name in needing or re.match(r"(llama|ggml|gguf)\b", name)}
+        if found == needing:
+            return needing
+        needing = found
+
+
 def headers_compile(root, files):
     """Each header compiles alone, included twice. Those that need a header of
     llama.cpp are left to the build."""
-    paths = []
-    for file in files:
-        llama = any(re.match(r"(llama|ggml|gguf)\b", name)
-                    for _, name, _ in file.includes()) if file.is_cpp else True
-        if file.suffix == ".h" and not llama:
-            if not file.name.endswith("-inl.h"):
-                paths.append(file.path)
+    needing = _need_llama(files)
+    paths = [file.path for file in files
+             if file.is_cpp and file.suffix == ".h"
+             and file.path not in needing
+             and not file.name.endswith("-inl.h")]
     with tempfile.TemporaryDirectory() as folder:
         _generate(root, files, folder)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
