@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <utility>
 
 namespace reprise::bench {
@@ -65,6 +66,25 @@ Paired TimeInTurn(int repetitions, const std::function<void()>& ours,
   }
   return {MedianOf(ratios), MedianOf(our_seconds).median,
           MedianOf(their_seconds).median};
+}
+
+BenchRow SpeedRow(const std::string& name, const Paired& paired, double bytes,
+                  const char* reference, double target) {
+  char note[96];
+  std::snprintf(note, sizeof note, "%.2f GB/s of raw bytes against %.2f",
+                bytes / paired.ours_seconds / 1e9,
+                bytes / paired.theirs_seconds / 1e9);
+  BenchRow row;
+  row.name = name;
+  row.value = paired.ratio.median;
+  row.spread = paired.ratio.relative;
+  row.unit = "x";
+  row.reference = reference;
+  row.reference_value = bytes / paired.theirs_seconds / 1e9;
+  row.target = target;
+  row.has_target = true;
+  row.note = note;
+  return row;
 }
 
 }  // namespace reprise::bench

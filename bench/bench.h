@@ -77,6 +77,11 @@ struct Paired {
 Paired TimeInTurn(int repetitions, const std::function<void()>& ours,
                   const std::function<void()>& theirs);
 
+// The row of a race over `bytes` raw bytes; `reference` says what the other
+// side does, in GB/s.
+BenchRow SpeedRow(const std::string& name, const Paired& paired, double bytes,
+                  const char* reference, double target);
+
 }  // namespace reprise::bench
 
 #endif  // REPRISE_BENCH_BENCH_H_

@@ -16,35 +16,20 @@ namespace reprise::bench {
 namespace {
 
 constexpr uint32_t kFitTokens = 1024;
-constexpr uint32_t kAllTokensOfDump = 1u << 20;
 
-struct Corpus {
-  KvDump fit;
-  KvDump measured;
-  std::vector<KvUnit> units;
+struct Corpus : KvCorpus {
   std::shared_ptr<const CodecProfile> profile;
   const Codec* codec = FindCodec(CodecId::kExact);
-  double bytes = 0;
-  double values = 0;
-  uint32_t element_bytes = 2;
 };
 
 Status LoadCorpus(const BenchContext& context, const char* fit,
                   const char* measured, Corpus* corpus) {
-  REPRISE_ASSIGN_OR_RETURN(corpus->fit,
-                           ReadKvDump(context.data_dir + "/" + fit));
-  REPRISE_ASSIGN_OR_RETURN(corpus->measured,
-                           ReadKvDump(context.data_dir + "/" + measured));
-  REPRISE_ASSIGN_OR_RETURN(
-      corpus->units,
-      CutIntoUnits(corpus->measured,
-                   context.quick ? 2 * kSegmentTokens : kAllTokensOfDump));
+  REPRISE_RETURN_IF_ERROR(LoadKvCorpus(
+      context.data_dir, fit, measured,
+      context.quick ? 2 * kSegmentTokens : kAllTokensOfDump, corpus));
   REPRISE_ASSIGN_OR_RETURN(
       corpus->profile,
       TrainProfile(corpus->fit, {corpus->codec, nullptr}, kFitTokens));
-  corpus->element_bytes = DTypeBytes(corpus->units[0].slices[0].spec->dtype);
-  corpus->bytes = static_cast<double>(RawBytesOf(corpus->units));
-  corpus->values = corpus->bytes / corpus->element_bytes;
   return Status();
 }
 
@@ -152,25 +137,6 @@ ZstdUnits SplitAll(const Corpus& corpus) {
   return units;
 }
 
-BenchRow SpeedRow(const std::string& name, const Paired& paired, double bytes,
-                  const char* reference) {
-  char note[96];
-  std::snprintf(note, sizeof note, "%.2f GB/s of raw bytes against %.2f",
-                bytes / paired.ours_seconds / 1e9,
-                bytes / paired.theirs_seconds / 1e9);
-  BenchRow row;
-  row.name = name;
-  row.value = paired.ratio.median;
-  row.spread = paired.ratio.relative;
-  row.unit = "x";
-  row.reference = reference;
-  row.reference_value = bytes / paired.theirs_seconds / 1e9;
-  row.target = 1.0;
-  row.has_target = true;
-  row.note = note;
-  return row;
-}
-
 Result<BenchRow> DecodeRow(const std::string& name, const Corpus& corpus,
                            const ZstdUnits& zstd_units, int repetitions) {
   REPRISE_ASSIGN_OR_RETURN(const std::vector<Bytes> frames,
@@ -207,7 +173,8 @@ Result<BenchRow> DecodeRow(const std::string& name, const Corpus& corpus,
   right &= BytesEqual(ByteView(out).first(corpus.units.back().raw.size()),
                       corpus.units.back().raw);
   if (!right) return InternalError("bench: a unit did not come back");
-  return SpeedRow(name, paired, corpus.bytes, "zstd -d of byte planes, GB/s");
+  return SpeedRow(name, paired, corpus.bytes, "zstd -d of byte planes, GB/s",
+                  1.0);
 }
 
 Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
@@ -232,7 +199,8 @@ Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
   };
   const Paired paired = TimeInTurn(repetitions, ours, theirs);
   if (!right) return InternalError("bench: a unit was not encoded");
-  return SpeedRow(name, paired, corpus.bytes, "zstd -1 of byte planes, GB/s");
+  return SpeedRow(name, paired, corpus.bytes, "zstd -1 of byte planes, GB/s",
+                  1.0);
 }
 
 Result<std::vector<BenchRow>> RunSpeed(const BenchContext& context) {

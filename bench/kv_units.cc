@@ -75,6 +75,20 @@ Result<std::shared_ptr<const CodecProfile>> TrainProfile(
   return choice.codec->ParseProfile(bytes);
 }
 
+Status LoadKvCorpus(const std::string& folder, const char* fit,
+                    const char* measured, uint32_t max_tokens,
+                    KvCorpus* corpus) {
+  REPRISE_ASSIGN_OR_RETURN(corpus->fit, ReadKvDump(folder + "/" + fit));
+  REPRISE_ASSIGN_OR_RETURN(corpus->measured,
+                           ReadKvDump(folder + "/" + measured));
+  REPRISE_ASSIGN_OR_RETURN(corpus->units,
+                           CutIntoUnits(corpus->measured, max_tokens));
+  corpus->element_bytes = DTypeBytes(corpus->units[0].slices[0].spec->dtype);
+  corpus->bytes = static_cast<double>(RawBytesOf(corpus->units));
+  corpus->values = corpus->bytes / corpus->element_bytes;
+  return Status();
+}
+
 Result<std::vector<Bytes>> EncodeUnits(const std::vector<KvUnit>& units,
                                        const Codec& codec,
                                        const EncodeSetting& setting) {

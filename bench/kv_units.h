@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "bench/kv_file.h"
@@ -28,6 +29,23 @@ Result<std::vector<KvUnit>> CutIntoUnits(const KvDump& dump,
                                          uint32_t max_tokens);
 
 uint64_t RawBytesOf(const std::vector<KvUnit>& units);
+
+inline constexpr uint32_t kAllTokensOfDump = 1u << 20;
+
+// Two dumps of one model: profiles are fitted on the one, the units are of the
+// other.
+struct KvCorpus {
+  KvDump fit;
+  KvDump measured;
+  std::vector<KvUnit> units;
+  uint32_t element_bytes = 0;
+  double bytes = 0;  // of the units, raw
+  double values = 0;
+};
+// Files in `folder`. `corpus` must stay where it is.
+Status LoadKvCorpus(const std::string& folder, const char* fit,
+                    const char* measured, uint32_t max_tokens,
+                    KvCorpus* corpus);
 
 // A profile fitted on the first `max_tokens` tokens of a dump.
 Result<std::shared_ptr<const CodecProfile>> TrainProfile(

@@ -14,34 +14,21 @@
 namespace reprise::bench {
 namespace {
 
-constexpr uint32_t kAllTokensOfDump = 1u << 20;
+constexpr char kReference[] = "memcpy of the raw planes, GB/s";
 
-struct Corpus {
-  KvDump fit;
-  KvDump measured;
-  std::vector<KvUnit> units;
+struct Corpus : KvCorpus {
   std::shared_ptr<const CodecProfile> profile;
   const Codec* codec = FindCodec(CodecId::kTsc);
-  double bytes = 0;
-  double values = 0;
 };
 
 Status LoadCorpus(const BenchContext& context, const char* fit,
                   const char* measured, Corpus* corpus) {
-  REPRISE_ASSIGN_OR_RETURN(corpus->fit,
-                           ReadKvDump(context.data_dir + "/" + fit));
-  REPRISE_ASSIGN_OR_RETURN(corpus->measured,
-                           ReadKvDump(context.data_dir + "/" + measured));
-  REPRISE_ASSIGN_OR_RETURN(
-      corpus->units,
-      CutIntoUnits(corpus->measured,
-                   context.quick ? 2 * kSegmentTokens : kAllTokensOfDump));
+  REPRISE_RETURN_IF_ERROR(LoadKvCorpus(
+      context.data_dir, fit, measured,
+      context.quick ? 2 * kSegmentTokens : kAllTokensOfDump, corpus));
   REPRISE_ASSIGN_OR_RETURN(
       corpus->profile,
       TrainProfile(corpus->fit, {corpus->codec, nullptr}, kAllTokensOfDump));
-  corpus->bytes = static_cast<double>(RawBytesOf(corpus->units));
-  corpus->values =
-      corpus->bytes / DTypeBytes(corpus->units[0].slices[0].spec->dtype);
   return Status();
 }
 
@@ -155,24 +142,6 @@ Result<std::vector<BenchRow>> RunSize(const BenchContext& context) {
 
 // -------------------------------------------------------------------- speed
 
-BenchRow SpeedRow(const std::string& name, const Paired& paired, double bytes) {
-  char note[96];
-  std::snprintf(note, sizeof note, "%.2f GB/s of raw bytes against %.2f",
-                bytes / paired.ours_seconds / 1e9,
-                bytes / paired.theirs_seconds / 1e9);
-  BenchRow row;
-  row.name = name;
-  row.value = paired.ratio.median;
-  row.spread = paired.ratio.relative;
-  row.unit = "x";
-  row.reference = "memcpy of the raw planes, GB/s";
-  row.reference_value = bytes / paired.theirs_seconds / 1e9;
-  row.target = 0.3;
-  row.has_target = true;
-  row.note = note;
-  return row;
-}
-
 // All units' bytes, one after the other.
 void CopyAll(const Corpus& corpus, uint8_t* out) {
   for (const KvUnit& unit : corpus.units) {
@@ -212,7 +181,7 @@ Result<BenchRow> DecodeRow(const std::string& name, const Corpus& corpus,
   const Paired paired =
       TimeInTurn(repetitions, ours, [&] { CopyAll(corpus, out.data()); });
   if (!right) return InternalError("bench: a unit did not come back");
-  return SpeedRow(name, paired, corpus.bytes);
+  return SpeedRow(name, paired, corpus.bytes, kReference, 0.3);
 }
 
 Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
@@ -234,7 +203,7 @@ Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
   const Paired paired =
       TimeInTurn(repetitions, ours, [&] { CopyAll(corpus, out.data()); });
   if (!right) return InternalError("bench: a unit was not encoded");
-  return SpeedRow(name, paired, corpus.bytes);
+  return SpeedRow(name, paired, corpus.bytes, kReference, 0.3);
 }
 
 Result<std::vector<BenchRow>> RunSpeed(const BenchContext& context) {

@@ -22,29 +22,11 @@ namespace reprise::bench {
 namespace {
 
 constexpr uint32_t kMeasuredTokens = 1024;
-constexpr uint32_t kAllTokensOfDump = 1u << 20;
 
-struct Corpus {
-  KvDump fit;
-  KvDump measured;
-  std::vector<KvUnit> units;
-  double bytes = 0;
-  double values = 0;
-};
-
-Status LoadCorpus(const BenchContext& context, Corpus* corpus) {
-  REPRISE_ASSIGN_OR_RETURN(corpus->fit,
-                           ReadKvDump(context.data_dir + "/" + kDumpF16A));
-  REPRISE_ASSIGN_OR_RETURN(corpus->measured,
-                           ReadKvDump(context.data_dir + "/" + kDumpF16B));
-  REPRISE_ASSIGN_OR_RETURN(
-      corpus->units,
-      CutIntoUnits(corpus->measured,
-                   context.quick ? 2 * kSegmentTokens : kMeasuredTokens));
-  corpus->bytes = static_cast<double>(RawBytesOf(corpus->units));
-  corpus->values =
-      corpus->bytes / DTypeBytes(corpus->units[0].slices[0].spec->dtype);
-  return Status();
+Status LoadCorpus(const BenchContext& context, KvCorpus* corpus) {
+  return LoadKvCorpus(context.data_dir, kDumpF16A, kDumpF16B,
+                      context.quick ? 2 * kSegmentTokens : kMeasuredTokens,
+                      corpus);
 }
 
 // A codec as a row names it, and its profile.
@@ -58,7 +40,7 @@ struct Trained {
   }
 };
 
-Result<Trained> Train(const Corpus& corpus, const std::string& text) {
+Result<Trained> Train(const KvCorpus& corpus, const std::string& text) {
   Trained trained;
   REPRISE_ASSIGN_OR_RETURN(trained.choice, ParseCodecChoice(text));
   Result<std::shared_ptr<const CodecProfile>> profile =
@@ -111,7 +93,7 @@ Status DecodeUnit(const KvUnit& unit, const Trained& trained,
                                       scratch);
 }
 
-Result<BenchRow> SizeRow(const Corpus& corpus, const std::string& text,
+Result<BenchRow> SizeRow(const KvCorpus& corpus, const std::string& text,
                          double bare_bpv) {
   REPRISE_ASSIGN_OR_RETURN(const Trained trained, Train(corpus, text));
   REPRISE_ASSIGN_OR_RETURN(
@@ -155,7 +137,7 @@ Result<BenchRow> SizeRow(const Corpus& corpus, const std::string& text,
 }
 
 Result<std::vector<BenchRow>> RunSize(const BenchContext& context) {
-  Corpus corpus;
+  KvCorpus corpus;
   REPRISE_RETURN_IF_ERROR(LoadCorpus(context, &corpus));
   const struct {
     const char* text;
@@ -179,26 +161,7 @@ Result<std::vector<BenchRow>> RunSize(const BenchContext& context) {
 
 // -------------------------------------------------------------------- speed
 
-BenchRow SpeedRow(const std::string& name, const Paired& paired, double bytes,
-                  const char* reference) {
-  char note[96];
-  std::snprintf(note, sizeof note, "%.2f GB/s of raw bytes against %.2f",
-                bytes / paired.ours_seconds / 1e9,
-                bytes / paired.theirs_seconds / 1e9);
-  BenchRow row;
-  row.name = name;
-  row.value = paired.ratio.median;
-  row.spread = paired.ratio.relative;
-  row.unit = "x";
-  row.reference = reference;
-  row.reference_value = bytes / paired.theirs_seconds / 1e9;
-  row.target = 1.0;
-  row.has_target = true;
-  row.note = note;
-  return row;
-}
-
-Result<BenchRow> DecodeRow(const std::string& name, const Corpus& corpus,
+Result<BenchRow> DecodeRow(const std::string& name, const KvCorpus& corpus,
                            const Trained& trained, int repetitions) {
   REPRISE_ASSIGN_OR_RETURN(const std::vector<Bytes> frames,
                            EncodeUnits(corpus.units, *trained.choice.codec,
@@ -233,7 +196,8 @@ Result<BenchRow> DecodeRow(const std::string& name, const Corpus& corpus,
   };
   const Paired paired = TimeInTurn(repetitions, ours, theirs);
   if (!right) return InternalError("bench: a unit did not come back");
-  return SpeedRow(name, paired, corpus.bytes, "zstd -3 -d of raw planes, GB/s");
+  return SpeedRow(name, paired, corpus.bytes, "zstd -3 -d of raw planes, GB/s",
+                  1.0);
 }
 
 // The vectors of one block of one head, and the centroids to find.
@@ -245,7 +209,7 @@ struct Search {
 
 // All searches that encoding makes, with the values divided and turned
 // beforehand: the reference is not charged for it, the codec is.
-std::vector<Search> SearchesOf(const Corpus& corpus, const Trained& trained) {
+std::vector<Search> SearchesOf(const KvCorpus& corpus, const Trained& trained) {
   const VectorProfile& profile = trained.vectors();
   const VectorShape& shape = profile.parts().shape;
   const auto tokens = static_cast<uint32_t>(
@@ -283,7 +247,7 @@ std::vector<Search> SearchesOf(const Corpus& corpus, const Trained& trained) {
   return searches;
 }
 
-Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
+Result<BenchRow> EncodeRow(const std::string& name, const KvCorpus& corpus,
                            const Trained& trained, int repetitions) {
   const std::vector<Search> searches = SearchesOf(corpus, trained);
   const uint32_t centroids = trained.vectors().parts().shape.centroids;
@@ -313,7 +277,7 @@ Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
   const Paired paired = TimeInTurn(repetitions, ours, theirs);
   if (!right) return InternalError("bench: a unit was not encoded");
   BenchRow row = SpeedRow(name, paired, corpus.bytes,
-                          "nearest centroid by OpenBLAS, GB/s");
+                          "nearest centroid by OpenBLAS, GB/s", 1.0);
   const double tokens =
       corpus.bytes / static_cast<double>(corpus.measured.spec.token_bytes());
   char note[64];
@@ -324,7 +288,7 @@ Result<BenchRow> EncodeRow(const std::string& name, const Corpus& corpus,
 }
 
 Result<std::vector<BenchRow>> RunSpeed(const BenchContext& context) {
-  Corpus corpus;
+  KvCorpus corpus;
   REPRISE_RETURN_IF_ERROR(LoadCorpus(context, &corpus));
   const int repetitions = context.quick ? 3 : 11;
   std::vector<BenchRow> rows;
