@@ -116,6 +116,31 @@ Status CheckNoChoices(const EncodeRequest& request, std::string_view codec) {
       " are to be kept of ", request.info.token_count));
 }
 
+uint32_t Codec::stage_count(const CodecOptions*) const { return 1; }
+
+Tier Codec::stage_tier(uint32_t, const CodecOptions* options) const {
+  return tier(options);
+}
+
+Status Codec::EncodeStages(const EncodeRequest& request, CodecScratch* scratch,
+                           std::span<FrameBuilder* const> builders) const {
+  if (builders.size() != 1) {
+    return Refuse(CatMessage(name(), " makes 1 frame, ", builders.size(),
+                             " builders were given"));
+  }
+  return Encode(request, scratch, builders[0]);
+}
+
+Status Codec::DecodeStages(std::span<const FrameView* const> frames,
+                           const DecodeRequest& request,
+                           CodecScratch* scratch) const {
+  if (frames.size() != 1) {
+    return Refuse(CatMessage(name(), " decodes 1 frame at a time, ",
+                             frames.size(), " were given"));
+  }
+  return Decode(*frames[0], request, scratch);
+}
+
 Tier Codec::tier(const CodecOptions*) const {
   return is_exact() ? Tier::kExact : Tier::kNear;
 }

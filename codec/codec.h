@@ -73,6 +73,9 @@ class CodecOptions {
   virtual CodecId codec() const = 0;
 };
 
+// Stages of one encoding, at most.
+inline constexpr uint32_t kMaxStages = 4;
+
 // Bit t: token t of the frame. What an evicting caller keeps.
 using TokenMask = uint64_t;
 inline constexpr TokenMask kAllTokens = ~TokenMask{0};
@@ -161,6 +164,30 @@ class Codec {
   // kFailedPrecondition when the profile is not the one the frame names.
   virtual Status Decode(const FrameView& frame, const DecodeRequest& request,
                         CodecScratch* scratch) const = 0;
+
+  // A staged codec makes several frames of one segment and layer group, stage
+  // 0 first: each refines those before it, so every prefix of them is state of
+  // a tier of its own. All others make one frame, of stage 0.
+  //
+  // How many frames these options make (null: the defaults); at most
+  // kMaxStages.
+  virtual uint32_t stage_count(const CodecOptions* options) const;
+  // The tier of what frames 0 to `stage` of an encoding with these options
+  // decode to; that of the last stage is tier(options).
+  virtual Tier stage_tier(uint32_t stage, const CodecOptions* options) const;
+  // Fills one builder a stage; Encode is this with one. info.stage is filled
+  // in here. REQUIRES: builders.size() == stage_count(request.options).
+  virtual Status EncodeStages(const EncodeRequest& request,
+                              CodecScratch* scratch,
+                              std::span<FrameBuilder* const> builders) const;
+  // Writes the rows from stages 0 to frames.size() - 1 of one encoding. The
+  // frames were parsed and checked as for Decode, and have the same segment,
+  // layers, heads and profile. kInvalidArgument, with both numbers, unless
+  // their stages are 0, 1, ...; kDataLoss when they were not made together,
+  // where the codec can tell.
+  virtual Status DecodeStages(std::span<const FrameView* const> frames,
+                              const DecodeRequest& request,
+                              CodecScratch* scratch) const;
 };
 
 // The codec of an id, or of a name ("raw", "exact"); null when it is not
