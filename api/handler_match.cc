@@ -56,11 +56,11 @@ std::vector<SegmentId> LeasedIds(const MatchRequest& request,
 
 Result<uint64_t> TakeLease(const HandlerCall& call,
                            const std::vector<SegmentId>& ids,
-                           int64_t lease_ms) {
+                           const TierWish& wish, int64_t lease_ms) {
   LeaseBook& book = call.connection.leases;
   REPRISE_RETURN_IF_ERROR(book.Reserve(call.now_ms()));
   Result<uint64_t> lease =
-      call.catalogue()->Lease(call.tenant(), ids, lease_ms);
+      call.catalogue()->Lease(call.tenant(), ids, wish, lease_ms);
   if (!lease.ok()) {
     book.Unreserve();
     return lease.status();
@@ -104,8 +104,9 @@ Result<HandlerReply> HandleMatch(const HandlerCall& call,
   }
   std::vector<SegmentId> ids = LeasedIds(request, result);
   if (match.lease_ms() > 0 && !ids.empty()) {
-    REPRISE_ASSIGN_OR_RETURN(reply.lease,
-                             TakeLease(call, ids, match.lease_ms()));
+    REPRISE_ASSIGN_OR_RETURN(
+        reply.lease, TakeLease(call, ids, {request.lowest, request.highest},
+                               match.lease_ms()));
   }
   return call.Only(reply);
 }

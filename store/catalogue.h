@@ -28,6 +28,7 @@
 #include "codec/segment.h"
 #include "store/engine.h"
 #include "store/records.h"
+#include "store/stages.h"
 
 namespace reprise {
 
@@ -66,17 +67,19 @@ struct PublishOutcome {
   std::vector<uint32_t> missing;  // positions in rendition.frames
 };
 
-// What is stored of one segment: the answer of Match.
+// What would be read of one segment: the answer of Match.
 struct MatchedSegment {
-  Tier tier = Tier::kExact;  // of the best rendition
+  Tier tier = Tier::kExact;  // of the rendition, or of its first stages
   Tier basis = Tier::kExact;
-  uint64_t stored_bytes = 0;  // of its frames
+  uint64_t stored_bytes = 0;  // of these frames
 };
 
 struct MatchRequest {
   ModelId model;
   std::span<const SegmentId> segments;  // a chain from the model's root on
   Tier lowest = Tier::kExact;
+  // As in FetchRequest.
+  Tier highest = Tier::kExact;
   // Tokens after the last segment, to look for a stored tail; may be empty.
   std::span<const TokenId> tail_tokens;
 };
@@ -124,8 +127,9 @@ struct SessionInfo {
 struct FetchSegment {
   SegmentId id;
   SegmentRecord segment;
-  // Tier kTokens when no rendition is good enough or its record is damaged:
-  // these tokens must be recomputed.
+  // Of a staged one perhaps the first stages alone, with their tier. Tier
+  // kTokens when none is good enough or the record is damaged: these tokens
+  // must be recomputed.
   Rendition rendition;
   // Tokens of the segment that are part of the state (fewer after a cut). The
   // segment's own tokens are empty when its record is gone or damaged.
@@ -157,7 +161,31 @@ struct FetchRequest {
   uint64_t first_token = 0;
   uint64_t end_token = UINT64_MAX;
   Tier lowest = Tier::kExact;
+  // Better is of no use to the reader: of several renditions the best is taken
+  // that is not better, else the least better one, and of a staged one only
+  // the stages that are needed for it. Not lower than `lowest`, else
+  // kInvalidArgument.
+  Tier highest = Tier::kExact;
   int64_t lease_ms = 60'000;  // 0: without a lease
+};
+
+// --- Sinking to a lower tier without encoding anything again. ---
+
+// A staged rendition of tier `from` gives one of tier `to` that shares the
+// frames of its first stages.
+struct Derivation {
+  Tier from = Tier::kNear;
+  Tier to = Tier::kCoarse;
+};
+
+// What became of one segment.
+enum class SinkOutcome : uint8_t {
+  kDone = 1,
+  kKept = 2,           // derive: one of tier `to` is there, as good
+  kNoRendition = 3,    // none of this tier is stored, or no segment
+  kNotStaged = 4,      // derive: no stages of it end at `to`: encode again
+  kMissingFrames = 5,  // what would remain can't be read whole
+  kLast = 6,           // drop: it is the only one
 };
 
 class Catalogue {
@@ -258,12 +286,35 @@ class Catalogue {
   virtual Status Flush() = 0;
 
   // --- Leases. ---
-  // Over the best renditions of a matched prefix.
+  // Over what a fetch of these tiers would read of a matched prefix.
   virtual Result<uint64_t> Lease(const DomainId& domain,
                                  std::span<const SegmentId> segments,
-                                 int64_t lease_ms) = 0;
+                                 const TierWish& wish, int64_t lease_ms) = 0;
   virtual Status RenewLease(uint64_t lease, int64_t lease_ms) = 0;
   virtual Status ReleaseLease(uint64_t lease) = 0;
+
+  // --- Sinking: what a compaction calls, to derive a rendition and then to
+  // --- drop the better one. Each changes the records of many segments or
+  // --- tails, each record by a guarded swap: others that change it at the
+  // --- same time are seen, and a crash leaves every record whole, old or new.
+  // --- (*out)[i] answers segments[i]; kInvalidArgument for tiers that make no
+  // --- sense; kDeadlineExceeded after max_commit_ms, with some of it done.
+
+  // Adds a rendition of tier `to` made of the first stages of one of tier
+  // `from`: no frame is written or moved, the new rendition names those of the
+  // old one. `to` must be lower. One of tier `to` with a worse basis, or that
+  // lost a frame, is replaced.
+  virtual Status DeriveRenditions(const DomainId& domain,
+                                  std::span<const SegmentId> segments,
+                                  const Derivation& derivation,
+                                  std::vector<SinkOutcome>* out) = 0;
+  // Takes the rendition of this tier out. Frames that no other rendition names
+  // are garbage then: they go with a later collection, when the leases that
+  // hold them are over. The last rendition stays, as does one without which
+  // nothing could be read whole.
+  virtual Status DropRenditions(const DomainId& domain,
+                                std::span<const SegmentId> segments, Tier tier,
+                                std::vector<SinkOutcome>* out) = 0;
 
   // --- Figures. ---
   struct SessionSize {

@@ -1,10 +1,11 @@
 // The Catalogue on an Engine. Split by concern: catalogue.cc has what is
 // common, models and profiles; catalogue_{save,commit,read,sessions,leases,
-// measure}.cc the rest. Inside of these files only.
+// sink,measure}.cc the rest. Inside of these files only.
 #ifndef REPRISE_STORE_CATALOGUE_IMPL_H_
 #define REPRISE_STORE_CATALOGUE_IMPL_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -80,9 +81,17 @@ class CatalogueImpl final : public Catalogue {
 
   Result<uint64_t> Lease(const DomainId& domain,
                          std::span<const SegmentId> segments,
-                         int64_t lease_ms) override;
+                         const TierWish& wish, int64_t lease_ms) override;
   Status RenewLease(uint64_t lease, int64_t lease_ms) override;
   Status ReleaseLease(uint64_t lease) override;
+
+  Status DeriveRenditions(const DomainId& domain,
+                          std::span<const SegmentId> segments,
+                          const Derivation& derivation,
+                          std::vector<SinkOutcome>* out) override;
+  Status DropRenditions(const DomainId& domain,
+                        std::span<const SegmentId> segments, Tier tier,
+                        std::vector<SinkOutcome>* out) override;
 
   Result<SessionSize> MeasureSession(const DomainId& tenant,
                                      std::string_view name) override;
@@ -160,6 +169,17 @@ class CatalogueImpl final : public Catalogue {
   // Removes a frame that is damaged by itself, whatever anyone says of it.
   void RemoveIfDamaged(const ObjectRef& frame);
   Result<uint64_t> WriteLease(const LeaseRecord& record, const Begun& begun);
+
+  // --- Sinking. ---
+  // What a set is to become when the outcome is kDone. (*present)[i] frames of
+  // renditions[i] are there, from the first on.
+  using NextSet = std::function<SinkOutcome(
+      const RenditionSet& set, std::span<const size_t> present, RenditionSet*)>;
+  Status Sink(const DomainId& domain, std::span<const SegmentId> segments,
+              const NextSet& next_set, std::vector<SinkOutcome>* out);
+  Status SwapSets(const DomainId& domain, std::span<const SegmentId> segments,
+                  const NextSet& next_set, const Begun& begun,
+                  std::span<SinkOutcome> out);
 
   Engine* const engine_;
   const Clock* const clock_;

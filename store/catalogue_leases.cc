@@ -41,10 +41,11 @@ Result<uint64_t> CatalogueImpl::WriteLease(const LeaseRecord& record,
 
 Result<uint64_t> CatalogueImpl::Lease(const DomainId& domain,
                                       std::span<const SegmentId> segments,
-                                      int64_t lease_ms) {
+                                      const TierWish& wish, int64_t lease_ms) {
   FetchRequest request;
   request.segments = segments;
-  request.lowest = Tier::kArchive;
+  request.lowest = wish.lowest;
+  request.highest = wish.highest;
   REPRISE_RETURN_IF_ERROR(CheckLeaseMs(lease_ms));
   request.lease_ms = lease_ms;
   REPRISE_ASSIGN_OR_RETURN(const FetchPlan plan, PlanFetch(domain, request));

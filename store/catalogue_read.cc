@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "store/catalogue_impl.h"
 #include "store/key_arena.h"
+#include "store/stages.h"
 
 namespace reprise {
 namespace {
@@ -14,17 +15,40 @@ namespace {
 constexpr size_t kFirstMatchBatch = 64;
 constexpr size_t kMatchBatch = 512;
 
+// Where a reader wants no more than a tier: which stages that is, only the
+// frames say.
+std::optional<MatchedSegment> MatchOfStages(ByteView record,
+                                            const TierWish& wish) {
+  const Result<RenditionSet> set = DecodeRenditionSet(record);
+  if (!set.ok()) return {};
+  const std::optional<Offer> offer = ChooseOffer(set->renditions, wish);
+  if (!offer) return {};
+  return MatchedSegment{offer->prefix.tier, offer->rendition->basis,
+                        offer->stored_bytes()};
+}
+
 // Nothing when there is no record, none good enough or a damaged one: all of
 // these end a match.
-std::optional<MatchedSegment> MatchOf(const HeadRecord& record, Tier lowest) {
+std::optional<MatchedSegment> MatchOf(const HeadRecord& record,
+                                      const TierWish& wish) {
+  if (record.version == 0) return {};
+  if (wish.highest != Tier::kExact) {
+    return MatchOfStages(record.value.view(), wish);
+  }
   RenditionSummaries summaries;
-  if (record.version == 0 ||
-      !DecodeRenditionSummaries(record.value.view(), &summaries).ok()) {
+  if (!DecodeRenditionSummaries(record.value.view(), &summaries).ok()) {
     return {};
   }
-  const RenditionSummary* const best = summaries.Best(lowest);
+  const RenditionSummary* const best = summaries.Best(wish.lowest);
   if (best == nullptr) return {};
   return MatchedSegment{best->tier, best->basis, best->stored_bytes};
+}
+
+Status CheckWish(const std::string& what, const TierWish& wish) {
+  if (wish.highest <= wish.lowest) return Status();
+  return InvalidArgumentError(
+      what + ": the highest tier is " + std::string(TierName(wish.highest)) +
+      ", the lowest is better: " + std::string(TierName(wish.lowest)));
 }
 
 Status CheckMatch(const MatchRequest& request) {
@@ -70,18 +94,16 @@ void AddToLease(const FetchSegment& segment, LeaseRecord* lease) {
   }
 }
 
-// The best rendition that can be read. After a touch, one that lost a frame
-// can't.
-Rendition ChooseRendition(StoredSegment* stored, bool touched, Tier lowest) {
-  if (touched) {
-    RenditionSet whole;
-    for (size_t i = 0; i < stored->set.renditions.size(); ++i) {
-      if (!stored->complete[i]) continue;
-      whole.renditions.push_back(std::move(stored->set.renditions[i]));
-    }
-    stored->set = std::move(whole);
+// What of a segment is to be read. After a touch, stages that lost a frame
+// can't be, nor those that refine them.
+Rendition ChooseRendition(const StoredSegment& stored, bool touched,
+                          const TierWish& wish) {
+  const std::vector<Rendition>& renditions = stored.set.renditions;
+  std::span<const size_t> present;
+  if (touched) present = std::span(stored.present).first(renditions.size());
+  if (const auto offer = ChooseOffer(renditions, wish, present)) {
+    return offer->Cut();
   }
-  if (const Rendition* best = stored->set.Best(lowest)) return *best;
   Rendition none;
   none.tier = Tier::kTokens;
   none.basis = Tier::kTokens;
@@ -93,6 +115,8 @@ Rendition ChooseRendition(StoredSegment* stored, bool touched, Tier lowest) {
 Result<MatchResult> CatalogueImpl::Match(const DomainId& domain,
                                          const MatchRequest& request) {
   REPRISE_RETURN_IF_ERROR(CheckMatch(request));
+  const TierWish wish{request.lowest, request.highest};
+  REPRISE_RETURN_IF_ERROR(CheckWish("match", wish));
   MatchResult result;
   KeyArena arena;
   std::vector<std::string_view> keys;
@@ -109,7 +133,7 @@ Result<MatchResult> CatalogueImpl::Match(const DomainId& domain,
     REPRISE_RETURN_IF_ERROR(
         engine_->GetHeads(HeadSpace::kRendition, keys, &records));
     for (const HeadRecord& record : records) {
-      const auto matched = MatchOf(record, request.lowest);
+      const auto matched = MatchOf(record, wish);
       if (!matched) return result;
       result.matched.push_back(*matched);
       result.bytes_to_move += matched->stored_bytes;
@@ -124,7 +148,7 @@ Result<MatchResult> CatalogueImpl::Match(const DomainId& domain,
       arena.Add(domain, TailId(parent, request.tail_tokens));
   REPRISE_RETURN_IF_ERROR(
       engine_->GetHeads(HeadSpace::kRendition, {&key, 1}, &records));
-  result.tail = MatchOf(records[0], request.lowest);
+  result.tail = MatchOf(records[0], wish);
   if (result.tail) {
     result.tail_tokens = static_cast<uint32_t>(request.tail_tokens.size());
     result.bytes_to_move += result.tail->stored_bytes;
@@ -234,6 +258,8 @@ Status CatalogueImpl::PlanIds(const DomainId& domain,
 
 Result<FetchPlan> CatalogueImpl::PlanFetch(const DomainId& tenant,
                                            const FetchRequest& request) {
+  const TierWish wish{request.lowest, request.highest};
+  REPRISE_RETURN_IF_ERROR(CheckWish("fetch", wish));
   REPRISE_ASSIGN_OR_RETURN(const Begun begun, Begin());
   FetchPlan plan;
   std::vector<SegmentRef> refs;
@@ -265,8 +291,7 @@ Result<FetchPlan> CatalogueImpl::PlanFetch(const DomainId& tenant,
   for (size_t i = 0; i < wanted.size(); ++i) {
     FetchSegment segment;
     segment.id = wanted[i].id;
-    segment.rendition =
-        ChooseRendition(&stored[i], touch.has_value(), request.lowest);
+    segment.rendition = ChooseRendition(stored[i], touch.has_value(), wish);
     if (stored[i].status.ok()) segment.segment = std::move(stored[i].segment);
     if (!by_session && wanted[i].space == ObjectSpace::kTail) {
       plan.token_count += segment.segment.tokens.size();

@@ -13,6 +13,7 @@
 #include "store/frame_facts.h"
 #include "store/mark_set.h"
 #include "store/segment_reader.h"
+#include "store/stages.h"
 
 namespace reprise {
 namespace {
@@ -181,6 +182,7 @@ class Checker {
       if (!stored[i].rendition_status.ok()) {
         Find(&place, token, stored[i].rendition_status);
       }
+      of_segment_.clear();
       for (const Rendition& rendition : stored[i].set.renditions) {
         CheckRendition(place, token, model, fresh[i].id, stored[i].segment,
                        rendition);
@@ -211,18 +213,22 @@ class Checker {
                       const SegmentId& id, const SegmentRecord& segment,
                       const Rendition& rendition) {
     ++report_.renditions;
-    if (const Status covered =
-            CheckCoverage(model.spec, model.groups, rendition.frames);
-        !covered.ok()) {
-      Find(&place, token, covered);
-    }
+    Status covered = CheckCoverage(model.spec, model.groups, rendition.frames);
+    if (covered.ok()) covered = CheckStages(rendition, segment.is_tail());
+    if (!covered.ok()) Find(&place, token, covered);
     std::vector<std::string> keys;
     std::vector<ObjectRef> refs;
+    std::vector<const FrameRef*> fresh;
     keys.reserve(rendition.frames.size());
     for (const FrameRef& ref : rendition.frames) {
-      keys.push_back(FrameKey(place.domain, id, ref.rendition, ref.index));
+      std::string key = FrameKey(place.domain, id, ref.rendition, ref.index);
+      const uint64_t hash = HashOf(ref.space, key);
+      // Shared with a rendition of the segment that was checked just before.
+      if (!of_segment_.insert(hash).second) continue;
+      keys.push_back(std::move(key));
       refs.push_back({ref.space, keys.back()});
-      referenced_.Add(HashOf(ref.space, keys.back()));
+      fresh.push_back(&ref);
+      referenced_.Add(hash);
     }
     // Not by the catalogue, which removes what it finds damaged.
     std::vector<Result<PinnedBytes>> frames;
@@ -232,8 +238,8 @@ class Checker {
     } else if (!engine_->Exists(refs, &present).ok()) {
       present.assign(refs.size(), false);
     }
-    for (size_t i = 0; i < rendition.frames.size(); ++i) {
-      const FrameRef& ref = rendition.frames[i];
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      const FrameRef& ref = *fresh[i];
       ++report_.frames;
       report_.frame_bytes += ref.bytes;
       if (report_.frames % kProgressFrames == 0) ReportProgress();
@@ -245,8 +251,9 @@ class Checker {
       }
       if (!status.ok()) {
         Find(&place, token,
-             status.WithContext("frame " + std::to_string(i) + " of segment " +
-                                id.ShortHex()));
+             status.WithContext("frame " +
+                                std::to_string(&ref - rendition.frames.data()) +
+                                " of segment " + id.ShortHex()));
       }
     }
   }
@@ -366,9 +373,10 @@ class Checker {
   FsckReport report_;
   FrameView view_;  // used again and again
   std::map<std::pair<DomainId, ModelId>, Model> models_;
-  // Hashes of keys: commits, segments and tails seen; frames that some
-  // rendition names.
+  // Hashes of keys: commits, segments and tails seen; frames of one segment;
+  // frames that some rendition names.
   std::unordered_set<uint64_t> visited_;
+  std::unordered_set<uint64_t> of_segment_;
   MarkSet referenced_;
 };
 

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "store/coverage.h"
 #include "store/key_arena.h"
+#include "store/stages.h"
 
 namespace reprise {
 namespace {
@@ -111,6 +112,7 @@ Status Publisher::Add(const PublishItem& item,
   REPRISE_RETURN_IF_ERROR(
       CheckRendition(work.rendition, work.segment.is_tail()));
   REPRISE_RETURN_IF_ERROR(SortFrames(&work.rendition.frames, &work.positions));
+  REPRISE_RETURN_IF_ERROR(CheckStages(work.rendition, work.segment.is_tail()));
   REPRISE_RETURN_IF_ERROR(CheckCoverage(work.model->spec, work.model->groups,
                                         work.rendition.frames));
   work.id = work.segment.Id();

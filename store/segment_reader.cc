@@ -77,7 +77,9 @@ class BatchReader {
     for (StoredSegment& stored : out_) {
       for (size_t r = 0; r < stored.set.renditions.size(); ++r) {
         const auto end = next + stored.set.renditions[r].frames.size();
-        stored.complete[r] = std::find(next, end, false) == end;
+        const auto missing = std::find(next, end, false);
+        stored.complete[r] = missing == end;
+        stored.present[r] = static_cast<size_t>(missing - next);
         next = end;
       }
     }

@@ -40,6 +40,9 @@ struct StoredSegment {
   // After a touch: complete[i] says whether every frame of set.renditions[i]
   // was present and touched.
   std::array<bool, kMaxRenditionsPerSet> complete{};
+  // After a touch: how many frames of set.renditions[i] are there, from the
+  // first on, before one is missing.
+  std::array<size_t, kMaxRenditionsPerSet> present{};
 };
 
 // Reads segments of a domain.

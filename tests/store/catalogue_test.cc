@@ -321,7 +321,7 @@ TEST_F(FetchTest, FindsDamagedFrames) {
 TEST_F(CatalogueTest, LeasesAreRenewedWhileTheyLast) {
   REPRISE_ASSERT_OK(worker_.Put(tokens_));
   const auto ids = SegmentIdsOf(worker_.model(), tokens_);
-  const auto lease = catalogue_->Lease(tenant_, ids, 1000);
+  const auto lease = catalogue_->Lease(tenant_, ids, {}, 1000);
   REPRISE_ASSERT_OK(lease.status());
   clock_.AdvanceMs(900);
   REPRISE_ASSERT_OK(catalogue_->RenewLease(*lease, 1000));
@@ -331,13 +331,13 @@ TEST_F(CatalogueTest, LeasesAreRenewedWhileTheyLast) {
   REPRISE_EXPECT_CODE(kNotFound, catalogue_->RenewLease(*lease, 1000));
   REPRISE_EXPECT_CODE(kInvalidArgument, catalogue_->RenewLease(*lease, 0));
   REPRISE_EXPECT_CODE(kInvalidArgument,
-                      catalogue_->Lease(tenant_, ids, kMaxLeaseMs + 1));
+                      catalogue_->Lease(tenant_, ids, {}, kMaxLeaseMs + 1));
 }
 
 TEST_F(CatalogueTest, LeasesAreReleased) {
   REPRISE_ASSERT_OK(worker_.Put(tokens_));
   const auto ids = SegmentIdsOf(worker_.model(), tokens_);
-  const auto lease = catalogue_->Lease(tenant_, ids, 1000);
+  const auto lease = catalogue_->Lease(tenant_, ids, {}, 1000);
   REPRISE_ASSERT_OK(catalogue_->ReleaseLease(*lease));
   REPRISE_ASSERT_OK(catalogue_->ReleaseLease(*lease));
   REPRISE_EXPECT_CODE(kNotFound, catalogue_->RenewLease(*lease, 1000));

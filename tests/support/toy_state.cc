@@ -94,6 +94,20 @@ CommitRecord ToyCommit(const ModelId& model, std::span<const TokenId> tokens,
   return commit;
 }
 
+Tier ToyStageTier(const ToyOptions& options, uint8_t stage) {
+  return options.stage_tiers.empty() ? options.tier
+                                     : options.stage_tiers[stage];
+}
+
+ToyOptions StagedToy(uint64_t seed) {
+  ToyOptions options;
+  options.seed = seed;
+  options.tier = Tier::kNear;
+  options.stages = 3;
+  options.stage_tiers = {Tier::kArchive, Tier::kCoarse, Tier::kNear};
+  return options;
+}
+
 ToyRendition MakeToyRendition(const ModelSpec& spec,
                               const SegmentRecord& segment,
                               const ToyOptions& options) {
@@ -116,7 +130,8 @@ ToyRendition MakeToyRendition(const ModelSpec& spec,
             MakeFrame(spec, info, options.section_bytes, &random));
         FrameRef ref;
         ref.rendition = rendition.id;
-        ref.space = FrameSpaceOf(options.tier, segment.is_tail());
+        ref.space =
+            FrameSpaceOf(ToyStageTier(options, stage), segment.is_tail());
         ref.stage = stage;
         ref.first_layer = static_cast<uint16_t>(groups[g].first_layer);
         ref.layer_count = static_cast<uint16_t>(groups[g].layer_count);
@@ -163,8 +178,10 @@ Status ToyWorker::Put(std::span<const TokenId> tokens,
   std::vector<FramePut> puts;
   std::vector<PublishItem> items;
   for (size_t i = 0; i < made.size(); ++i) {
-    for (const Bytes& frame : made[i].frames) {
-      puts.push_back({made[i].rendition.id, options.tier, frame});
+    for (size_t f = 0; f < made[i].frames.size(); ++f) {
+      const uint8_t stage = made[i].rendition.frames[f].stage;
+      puts.push_back({made[i].rendition.id, ToyStageTier(options, stage),
+                      made[i].frames[f]});
     }
     items.push_back({segments[first + i], made[i].rendition});
   }

@@ -32,6 +32,8 @@ struct ToyOptions {
   Tier basis = Tier::kExact;
   uint16_t ranks = 1;  // frames a layer group, by head
   uint8_t stages = 1;
+  // Of each stage's frames, the last one's being `tier`; empty: `tier`.
+  std::vector<Tier> stage_tiers;
   ProfileId profile;
   uint32_t section_bytes = 40;  // of each frame's one section
 };
@@ -42,6 +44,9 @@ struct ToyRendition {
   Rendition rendition;
   std::vector<Bytes> frames;
 };
+Tier ToyStageTier(const ToyOptions& options, uint8_t stage);
+// Three stages: archive, coarse, near.
+ToyOptions StagedToy(uint64_t seed = 1);
 ToyRendition MakeToyRendition(const ModelSpec& spec,
                               const SegmentRecord& segment,
                               const ToyOptions& options);
