@@ -85,6 +85,11 @@ Result<Tier> CheckTier(std::string_view what, uint8_t value) {
       std::to_string(int{static_cast<uint8_t>(Tier::kTokens)}));
 }
 
+Result<Tier> CheckHighestTier(std::string_view what, uint8_t value) {
+  return CheckTier(what,
+                   value == 0 ? static_cast<uint8_t>(Tier::kExact) : value);
+}
+
 Status CheckLeaseMs(uint32_t lease_ms) {
   if (lease_ms <= kMaxLeaseMs) return Status::Ok();
   return OverLimit("lease: milliseconds", lease_ms, kMaxLeaseMs);

@@ -85,6 +85,8 @@ struct HandlerCall {
 Result<std::string_view> CheckName(std::string_view what,
                                    const flatbuffers::String* name);
 Result<Tier> CheckTier(std::string_view what, uint8_t value);
+// The same, where an absent one stands for exact.
+Result<Tier> CheckHighestTier(std::string_view what, uint8_t value);
 // At most kMaxLeaseMs.
 Status CheckLeaseMs(uint32_t lease_ms);
 // A missing or empty id.

@@ -25,31 +25,54 @@ bool IsStored(const FetchSegment& segment) {
   return segment.rendition.tier != Tier::kTokens;
 }
 
-// The frames whose layers are asked for, in the order of the stream.
+// The layers and stages that a fetch asks for.
+class Wanted {
+ public:
+  explicit Wanted(const wire::Fetch& fetch)
+      : first_layer_(fetch.first_layer()),
+        end_layer_(End(first_layer_, fetch.layer_count())),
+        first_stage_(fetch.first_stage()),
+        end_stage_(End(first_stage_, fetch.stage_count())) {}
+
+  bool Has(const FrameRef& frame) const {
+    const uint64_t frame_end = uint64_t{frame.first_layer} + frame.layer_count;
+    return frame.first_layer < end_layer_ && frame_end > first_layer_ &&
+           frame.stage >= first_stage_ && frame.stage < end_stage_;
+  }
+
+ private:
+  static uint64_t End(uint64_t first, uint64_t count) {
+    return count == 0 ? UINT64_MAX : first + count;
+  }
+  uint64_t first_layer_;
+  uint64_t end_layer_;
+  uint64_t first_stage_;
+  uint64_t end_stage_;
+};
+
+// The frames that are asked for, in the order of the stream.
 std::vector<FrameAt> ScheduleOf(const FetchPlan& plan,
                                 const wire::Fetch& fetch) {
-  uint64_t first = fetch.first_layer();
-  uint64_t end =
-      fetch.layer_count() == 0 ? UINT64_MAX : first + fetch.layer_count();
+  const Wanted wanted(fetch);
   std::vector<FrameAt> schedule;
   for (uint32_t s = 0; s < plan.segments.size(); s++) {
     if (!IsStored(plan.segments[s])) continue;
     const auto& frames = plan.segments[s].rendition.frames;
     for (uint32_t f = 0; f < frames.size(); f++) {
-      uint64_t frame_end = frames[f].first_layer + frames[f].layer_count;
-      if (frames[f].first_layer < end && frame_end > first) {
-        schedule.push_back({s, f});
-      }
+      if (wanted.Has(frames[f])) schedule.push_back({s, f});
     }
   }
-  if (fetch.token_major()) return schedule;
-  auto first_layer = [&](const FrameAt& at) {
-    return plan.segments[at.segment].rendition.frames[at.frame].first_layer;
+  // By segment and index so far. The stages of a layer group stay together
+  // unless they are what is asked for in order.
+  auto rank = [&](const FrameAt& at) {
+    const FrameRef& frame =
+        plan.segments[at.segment].rendition.frames[at.frame];
+    return std::pair(fetch.stage_major() ? frame.stage : 0,
+                     fetch.token_major() ? 0 : frame.first_layer);
   };
-  std::stable_sort(schedule.begin(), schedule.end(),
-                   [&](const FrameAt& a, const FrameAt& b) {
-                     return first_layer(a) < first_layer(b);
-                   });
+  std::stable_sort(
+      schedule.begin(), schedule.end(),
+      [&](const FrameAt& a, const FrameAt& b) { return rank(a) < rank(b); });
   return schedule;
 }
 
@@ -255,6 +278,9 @@ Result<FetchRequest> RequestOf(const wire::Fetch& fetch,
   }
   REPRISE_ASSIGN_OR_RETURN(
       request.lowest, CheckTier("fetch: lowest tier", fetch.lowest_tier()));
+  REPRISE_ASSIGN_OR_RETURN(
+      request.highest,
+      CheckHighestTier("fetch: highest tier", fetch.highest_tier()));
   REPRISE_RETURN_IF_ERROR(CheckLeaseMs(fetch.lease_ms()));
   request.lease_ms = fetch.lease_ms() == 0 ? kDefaultLeaseMs : fetch.lease_ms();
   return request;

@@ -80,6 +80,9 @@ Result<HandlerReply> HandleMatch(const HandlerCall& call,
   request.segments = segments;
   REPRISE_ASSIGN_OR_RETURN(
       request.lowest, CheckTier("match: lowest tier", match.lowest_tier()));
+  REPRISE_ASSIGN_OR_RETURN(
+      request.highest,
+      CheckHighestTier("match: highest tier", match.highest_tier()));
   REPRISE_RETURN_IF_ERROR(CheckLeaseMs(match.lease_ms()));
   std::vector<TokenId> tail;
   if (match.tail_tokens() != nullptr) {

@@ -72,6 +72,18 @@ Exchange PutProfileExchange() {
                   kProfile)};
 }
 
+// Nothing of it is stored, so its answer is an error and no part of the page.
+Exchange FetchExchange() {
+  wire::FetchT fetch;
+  fetch.session = "chat";
+  fetch.lowest_tier = static_cast<uint8_t>(Tier::kArchive);
+  fetch.highest_tier = static_cast<uint8_t>(Tier::kCoarse);
+  fetch.stage_major = true;
+  return {
+      "fetch",
+      Message(PackMessage(MessageType::kFetch, 0, /*request=*/3, fetch), {})};
+}
+
 HandlerRequest Split(ByteView bytes, bool replies) {
   HandlerRequest message;
   EXPECT_EQ(ParseMessageHeader(bytes.first(kMessageHeaderBytes), replies, {},
@@ -147,6 +159,22 @@ TEST_F(GoldenWireTest, IsWhatClientAndDaemonWrite) {
   }
 }
 
+TEST_F(GoldenWireTest, AFetchIsWhatAClientWrites) {
+  const Exchange exchange = FetchExchange();
+  if (const char* out = std::getenv("REPRISE_WRITE_GOLDEN")) {
+    WriteNew(fs::path(out) / "fetch.request.bin", exchange.request);
+    return;
+  }
+  EXPECT_EQ(HexDump(exchange.request), HexDump(Golden("fetch.request")));
+  HandlerRequest message;
+  const auto* fetch = Parse<wire::Fetch>("fetch.request", false, &message);
+  EXPECT_EQ(TextFromWire(fetch->session()), "chat");
+  EXPECT_EQ(fetch->lowest_tier(), 4);
+  EXPECT_EQ(fetch->highest_tier(), 3);
+  EXPECT_TRUE(fetch->stage_major());
+  EXPECT_EQ(fetch->stage_count(), 0);
+}
+
 TEST_F(GoldenWireTest, IsReadAsWhatItSays) {
   HandlerRequest message;
   const auto* hello = Parse<wire::Hello>("hello.request", false, &message);
@@ -180,8 +208,9 @@ TEST_F(GoldenWireTest, IsReadAsWhatItSays) {
 TEST_F(GoldenWireTest, PageShowsEveryFile) {
   const Bytes page = ReadBytes("docs/format/wire.md");
   size_t at = 0;
-  for (const char* name : {"hello.request", "hello.answer",
-                           "put_profile.request", "put_profile.answer"}) {
+  for (const char* name :
+       {"hello.request", "hello.answer", "put_profile.request",
+        "put_profile.answer", "fetch.request"}) {
     const std::string dump = HexDump(Golden(name));
     const size_t found = AsText(page).find(dump, at);
     ASSERT_NE(found, std::string_view::npos)
