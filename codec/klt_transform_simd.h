@@ -1,0 +1,23 @@
+// The loops of klt_transform_kernel.h in the vectors of the machine at hand,
+// chosen when the program runs; ChooseExactTarget (exact_simd.h) switches these
+// too. Bit for bit the same as the scalar ones, but for KltForward, whose sums
+// are in another order.
+#ifndef REPRISE_CODEC_KLT_TRANSFORM_SIMD_H_
+#define REPRISE_CODEC_KLT_TRANSFORM_SIMD_H_
+
+#include "codec/klt_transform_kernel.h"
+
+namespace reprise {
+
+bool KltInverse(const KltInverseJob& job, KltScratch* scratch);
+void KltForward(const KltForwardJob& job, KltScratch* scratch);
+uint64_t KltQuantise(const KltQuantiseJob& job);
+void KltCoarser(const int16_t* q, uint64_t count, int16_t* coarser);
+
+// For tests and benchmarks: whether AVX-512 may use its dot products of bytes
+// (VNNI) where the machine has them, for the whole process. Not thread-safe.
+void AllowKltDotProducts(bool allow);
+
+}  // namespace reprise
+
+#endif  // REPRISE_CODEC_KLT_TRANSFORM_SIMD_H_
