@@ -39,10 +39,11 @@ std::vector<SegmentRecord> SegmentsOf(const ModelId& model,
 }
 
 CommitRecord CommitOf(const ModelId& model,
-                      std::span<const SegmentRecord> segments) {
+                      std::span<const EncodedState::Segment> segments) {
   CommitRecord commit;
   commit.model = model;
-  for (const SegmentRecord& segment : segments) {
+  for (const EncodedState::Segment& each : segments) {
+    const SegmentRecord& segment = each.record;
     commit.token_count += segment.tokens.size();
     if (segment.is_tail()) {
       commit.end = CommitEnd::kTail;
@@ -60,47 +61,60 @@ double ShareOfBytes(std::span<const uint8_t> keep) {
   return static_cast<double>(kept) / static_cast<double>(keep.size());
 }
 
+// How one segment of a request is coded: whole ones as asked for, tails
+// exactly and with all their tokens.
+class SegmentCoding {
+ public:
+  SegmentCoding(const CodeRequest& request, const SegmentRecord& segment)
+      : request_(request), segment_(segment) {}
+
+  bool is_coded() const { return !segment_.is_tail(); }
+  const Codec& codec() const {
+    return is_coded() ? *request_.choice->codec : *FindCodec(CodecId::kExact);
+  }
+  const CodecOptions* options() const {
+    return is_coded() ? request_.choice->options.get() : nullptr;
+  }
+  const CodecProfile* profile() const {
+    const bool has_one = request_.profile != nullptr && is_coded();
+    return has_one ? request_.profile->profile.get() : nullptr;
+  }
+  std::span<const uint8_t> keep() const {
+    if (request_.keep.empty() || !is_coded()) return {};
+    return request_.keep.subspan(segment_.first_token, segment_.tokens.size());
+  }
+  TokenMask mask() const {
+    const auto flags = keep();
+    return flags.empty() || !codec().can_drop_tokens() ? kAllTokens
+                                                       : MaskOf(flags);
+  }
+  // Of stages 0 to `last_stage`.
+  Tier tier(uint32_t last_stage) const {
+    if (!is_coded()) return Tier::kExact;
+    return request_.keep.empty() ? codec().stage_tier(last_stage, options())
+                                 : Tier::kArchive;
+  }
+
+ private:
+  const CodeRequest& request_;
+  const SegmentRecord& segment_;
+};
+
 }  // namespace
 
 // One state on its way into the store and back.
 struct StateCoder::Session {
   const CodeRequest& request;
-  KvSource source;
+  const EncodedState& encoded;
+  uint32_t stages;  // at most so many are stored; 0: all
   KvTarget target;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Catalogue> catalogue;
   DomainId domain = TenantDomain("eval");
-  std::vector<SegmentRecord> segments;
   std::vector<PublishItem> items;
   // What the frames' bytes are taken to be less, and masks to be more.
   double bytes_left_out = 0;
   FallbackCount fallbacks;
-
-  // Tails are exact and keep all their tokens.
-  bool is_coded(const SegmentRecord& segment) const {
-    return !segment.is_tail();
-  }
-  bool can_drop() const { return request.choice->codec->can_drop_tokens(); }
-  const Codec& codec(const SegmentRecord& segment) const {
-    return is_coded(segment) ? *request.choice->codec
-                             : *FindCodec(CodecId::kExact);
-  }
-  const CodecProfile* profile(const SegmentRecord& segment) const {
-    const bool has_one = request.profile != nullptr && is_coded(segment);
-    return has_one ? request.profile->profile.get() : nullptr;
-  }
-  std::span<const uint8_t> keep(const SegmentRecord& segment) const {
-    if (request.keep.empty() || !is_coded(segment)) return {};
-    return request.keep.subspan(segment.first_token, segment.tokens.size());
-  }
-  TokenMask mask(const SegmentRecord& segment) const {
-    const auto flags = keep(segment);
-    return flags.empty() || !can_drop() ? kAllTokens : MaskOf(flags);
-  }
-  Tier tier(const SegmentRecord& segment) const {
-    if (!is_coded(segment)) return Tier::kExact;
-    return request.keep.empty() ? request.choice->tier() : Tier::kArchive;
-  }
 };
 
 StateCoder::StateCoder(const ModelSpec& spec)
@@ -156,69 +170,124 @@ bool StateCoder::Serves(const EvalProfile& profile, const CodecChoice& choice,
   request.rows = source_rows_;
   request.profile = profile.profile.get();
   request.options = choice.options.get();
-  return choice.codec->Encode(request, &scratch_, &builder_).ok();
+  const uint32_t stages = choice.codec->stage_count(choice.options.get());
+  std::vector<FrameBuilder*> builders;
+  for (uint32_t k = 0; k < stages; ++k) builders.push_back(&builders_[k]);
+  return choice.codec->EncodeStages(request, &scratch_, builders).ok();
 }
 
-Status StateCoder::EncodeSegment(Session* session, size_t index) {
-  const SegmentRecord& segment = session->segments[index];
-  Rendition rendition;
-  StoreLe<uint64_t>(rendition.id.bytes.data(), index + 1);
-  rendition.tier = session->tier(segment);
-  rendition.codec = session->codec(segment).id();
-  std::vector<Bytes> frames;
+Status StateCoder::EncodeGroup(const EncodeRequest& request, const Codec& codec,
+                               uint32_t group, EncodedState::Segment* segment) {
+  std::vector<FrameBuilder*> builders;
+  for (uint32_t k = 0; k < segment->stages; ++k) {
+    builders.push_back(&builders_[k]);
+  }
+  REPRISE_RETURN_IF_ERROR(codec.EncodeStages(request, &scratch_, builders));
+  for (uint32_t k = 0; k < segment->stages; ++k) {
+    REPRISE_ASSIGN_OR_RETURN(const ByteView frame, builders_[k].Finish());
+    REPRISE_RETURN_IF_ERROR(ParseFrameDirectory(frame, &frames_[0]));
+    segment->profile = frames_[0].info.profile;
+    segment->frames[k * groups_.size() + group].assign(frame.begin(),
+                                                       frame.end());
+  }
+  return Status();
+}
+
+Status StateCoder::EncodeSegment(const CodeRequest& request,
+                                 const KvSource& source,
+                                 EncodedState::Segment* segment) {
+  const SegmentRecord& record = segment->record;
+  const SegmentCoding coding(request, record);
+  segment->codec = coding.codec().id();
+  segment->stages = coding.codec().stage_count(coding.options());
+  segment->frames.resize(segment->stages * groups_.size());
   for (uint32_t g = 0; g < groups_.size(); ++g) {
     const Group& group = groups_[g];
-    const auto count = static_cast<uint32_t>(segment.tokens.size());
-    Gather(session->source, group, segment.first_token, count);
-    EncodeRequest request;
-    request.info.is_tail = segment.is_tail();
-    request.info.model = model_;
-    request.info.segment = segment.Id();
-    request.info.first_token = segment.first_token;
-    request.info.token_count = static_cast<uint16_t>(count);
-    request.info.layers = group.layers;
-    request.slices = group.slices;
-    request.rows = source_rows_;
-    request.profile = session->profile(segment);
-    if (session->is_coded(segment)) {
-      request.options = session->request.choice->options.get();
-    }
-    request.kept = session->mask(segment);
-    REPRISE_RETURN_IF_ERROR(
-        session->codec(segment).Encode(request, &scratch_, &builder_));
-    REPRISE_ASSIGN_OR_RETURN(const ByteView frame, builder_.Finish());
-    frames.emplace_back(frame.begin(), frame.end());
-    REPRISE_RETURN_IF_ERROR(ParseFrameDirectory(frame, &frame_));
-    rendition.profile = frame_.info.profile;
-    rendition.frames.push_back(
-        {.rendition = rendition.id,
-         .space = FrameSpaceOf(rendition.tier, segment.is_tail()),
-         .first_layer = static_cast<uint16_t>(group.layers.first_layer),
-         .layer_count = static_cast<uint16_t>(group.layers.layer_count),
-         .heads = HeadRange::All(),
-         .index = FrameIndex(0, g, 0),
-         .bytes = static_cast<uint32_t>(frame.size()),
-         .checksum = Checksum(frame)});
+    const auto count = static_cast<uint32_t>(record.tokens.size());
+    Gather(source, group, record.first_token, count);
+    EncodeRequest encode;
+    encode.info.is_tail = record.is_tail();
+    encode.info.model = model_;
+    encode.info.segment = record.Id();
+    encode.info.first_token = record.first_token;
+    encode.info.token_count = static_cast<uint16_t>(count);
+    encode.info.layers = group.layers;
+    encode.slices = group.slices;
+    encode.rows = source_rows_;
+    encode.profile = coding.profile();
+    encode.options = coding.options();
+    encode.kept = coding.mask();
+    REPRISE_RETURN_IF_ERROR(EncodeGroup(encode, coding.codec(), g, segment));
   }
-  const auto keep = session->keep(segment);
-  if (!keep.empty() && !session->can_drop()) {
+  return Status();
+}
+
+Result<EncodedState> StateCoder::Encode(const CodeRequest& request) {
+  REPRISE_ASSIGN_OR_RETURN(const KvSource source,
+                           KvSource::Make(spec_, *request.view));
+  REPRISE_RETURN_IF_ERROR(source.CheckTokens(0, request.tokens.size()));
+  EncodedState out;
+  const auto start = std::chrono::steady_clock::now();
+  for (SegmentRecord& record : SegmentsOf(model_, request.tokens)) {
+    out.segments.push_back({.record = std::move(record)});
+    REPRISE_RETURN_IF_ERROR(
+        EncodeSegment(request, source, &out.segments.back()));
+  }
+  out.encode_s = SecondsSince(start);
+  return out;
+}
+
+Status StateCoder::PutSegment(Session* session, size_t index) {
+  const EncodedState::Segment& segment = session->encoded.segments[index];
+  const SegmentCoding coding(session->request, segment.record);
+  const uint32_t stages = session->stages == 0 || !coding.is_coded()
+                              ? segment.stages
+                              : std::min(session->stages, segment.stages);
+  Rendition rendition;
+  StoreLe<uint64_t>(rendition.id.bytes.data(), index + 1);
+  rendition.tier = coding.tier(stages - 1);
+  rendition.codec = segment.codec;
+  rendition.profile = segment.profile;
+  std::vector<FramePut> puts;
+  for (uint32_t k = 0; k < stages; ++k) {
+    // A stage lies with the lowest tier that has a use for it.
+    const Tier tier = coding.tier(k);
+    for (uint32_t g = 0; g < groups_.size(); ++g) {
+      const Bytes& frame = segment.frames[k * groups_.size() + g];
+      const LayerGroup& layers = groups_[g].layers;
+      puts.push_back({rendition.id, tier, frame});
+      rendition.frames.push_back(
+          {.rendition = rendition.id,
+           .space = FrameSpaceOf(tier, segment.record.is_tail()),
+           .stage = static_cast<uint8_t>(k),
+           .first_layer = static_cast<uint16_t>(layers.first_layer),
+           .layer_count = static_cast<uint16_t>(layers.layer_count),
+           .heads = HeadRange::All(),
+           .index = FrameIndex(static_cast<uint8_t>(k), g, 0),
+           .bytes = static_cast<uint32_t>(frame.size()),
+           .checksum = Checksum(frame)});
+    }
+  }
+  const auto keep = coding.keep();
+  if (!keep.empty() && !coding.codec().can_drop_tokens()) {
     const auto bytes = static_cast<double>(rendition.stored_bytes());
     session->bytes_left_out += bytes * (1 - ShareOfBytes(keep)) - kMaskBytes;
   }
-  std::vector<FramePut> puts;
-  for (const Bytes& frame : frames) {
-    puts.push_back({rendition.id, rendition.tier, frame});
-  }
-  session->items.push_back({segment, std::move(rendition)});
+  session->items.push_back({segment.record, std::move(rendition)});
   return session->catalogue->PutFrames(session->domain, puts);
 }
 
 Status StateCoder::DecodeGroup(Session* session, const FetchSegment& fetched,
-                               const Group& group, ByteView bytes) {
-  REPRISE_RETURN_IF_ERROR(ParseFrame(bytes, &frame_));
-  REPRISE_RETURN_IF_ERROR(CheckFrameAgainstModel(frame_, spec_));
+                               const Group& group,
+                               std::span<const ByteView> stages) {
+  std::vector<const FrameView*> frames;
+  for (size_t k = 0; k < stages.size(); ++k) {
+    REPRISE_RETURN_IF_ERROR(ParseFrame(stages[k], &frames_[k]));
+    REPRISE_RETURN_IF_ERROR(CheckFrameAgainstModel(frames_[k], spec_));
+    frames.push_back(&frames_[k]);
+  }
   REPRISE_RETURN_IF_ERROR(
-      CountFallbacks(frame_, group.slices, &session->fallbacks));
+      CountFallbacks(frames_[0], group.slices, &session->fallbacks));
   const uint64_t first = fetched.segment.first_token;
   const uint32_t count = fetched.token_count;
   packed_.resize(std::max<size_t>(packed_.size(),
@@ -231,16 +300,17 @@ Status StateCoder::DecodeGroup(Session* session, const FetchSegment& fetched,
     target_rows_.push_back(rows);
     packed += slice.token_bytes() * count;
   }
-  const TokenMask wanted = session->mask(fetched.segment) & FirstTokens(count);
+  const SegmentCoding coding(session->request, fetched.segment);
+  const TokenMask wanted = coding.mask() & FirstTokens(count);
   TokenMask kept = FirstTokens(count);
   DecodeRequest request;
   request.slices = group.slices;
   request.rows = target_rows_;
   request.token_count = count;
-  request.profile = session->profile(fetched.segment);
+  request.profile = coding.profile();
   request.kept = &kept;
-  const Codec& codec = session->codec(fetched.segment);
-  REPRISE_RETURN_IF_ERROR(codec.Decode(frame_, request, &scratch_));
+  REPRISE_RETURN_IF_ERROR(
+      coding.codec().DecodeStages(frames, request, &scratch_));
   if ((kept & FirstTokens(count)) != wanted) {
     return DataLossError("eval: " + std::to_string(std::popcount(kept)) +
                          " tokens came back, " +
@@ -258,69 +328,88 @@ Status StateCoder::DecodeGroup(Session* session, const FetchSegment& fetched,
 
 Status StateCoder::DecodeSegment(Session* session,
                                  const FetchSegment& fetched) {
-  if (fetched.rendition.frames.size() != groups_.size()) {
-    return DataLossError(
-        "eval: " + std::to_string(fetched.rendition.frames.size()) +
-        " frames came back, " + std::to_string(groups_.size()) + " were put");
+  const std::vector<FrameRef>& refs = fetched.rendition.frames;
+  const size_t stages = refs.size() / groups_.size();
+  if (stages == 0 || stages > kMaxStages ||
+      refs.size() != stages * groups_.size()) {
+    return DataLossError("eval: " + std::to_string(refs.size()) +
+                         " frames came back for " +
+                         std::to_string(groups_.size()) + " groups of layers");
   }
   std::vector<Result<PinnedBytes>> frames;
-  session->catalogue->GetFrames(session->domain, fetched.id,
-                                fetched.rendition.frames, &frames);
-  for (size_t i = 0; i < frames.size(); ++i) {
-    if (!frames[i].ok()) return frames[i].status();
-    REPRISE_RETURN_IF_ERROR(
-        DecodeGroup(session, fetched, groups_[i], frames[i]->view()));
+  session->catalogue->GetFrames(session->domain, fetched.id, refs, &frames);
+  for (const auto& frame : frames) {
+    if (!frame.ok()) return frame.status();
+  }
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    std::vector<ByteView> bytes;
+    for (size_t k = 0; k < stages; ++k) {
+      bytes.push_back(frames[k * groups_.size() + g]->view());
+    }
+    REPRISE_RETURN_IF_ERROR(DecodeGroup(session, fetched, groups_[g], bytes));
   }
   return Status();
 }
 
-Result<CodedState> StateCoder::Code(const CodeRequest& request) {
-  REPRISE_ASSIGN_OR_RETURN(KvSource source,
-                           KvSource::Make(spec_, *request.view));
-  REPRISE_ASSIGN_OR_RETURN(KvTarget target,
-                           KvTarget::Make(spec_, *request.sink));
-  const uint64_t tokens = request.tokens.size();
-  REPRISE_RETURN_IF_ERROR(source.CheckTokens(0, tokens));
-  REPRISE_RETURN_IF_ERROR(target.CheckTokens(0, tokens));
-  Session session = {request, std::move(source), std::move(target),
-                     OpenMemoryEngine(MakeMemoryStore())};
-  REPRISE_ASSIGN_OR_RETURN(
-      session.catalogue,
-      Catalogue::Open(session.engine.get(), &SystemClock(), {}));
-  Catalogue* const catalogue = session.catalogue.get();
-  REPRISE_RETURN_IF_ERROR(
-      catalogue->PutModel(session.domain, EncodeModelSpec(spec_)).status());
-  if (request.profile != nullptr) {
-    REPRISE_RETURN_IF_ERROR(catalogue
-                                ->PutProfile(session.domain, model_,
-                                             request.choice->codec->id(),
-                                             request.profile->bytes)
-                                .status());
-  }
-  session.segments = SegmentsOf(model_, request.tokens);
-
-  CodedState out;
-  auto start = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < session.segments.size(); ++i) {
-    REPRISE_RETURN_IF_ERROR(EncodeSegment(&session, i));
-  }
-  out.encode_s = SecondsSince(start);
-  REPRISE_RETURN_IF_ERROR(Publish(&session));
-
+Status StateCoder::DecodeAll(Session* session) {
   FetchRequest fetch;
   fetch.session = kSession;
   fetch.lowest = Tier::kArchive;
   fetch.lease_ms = 0;
-  REPRISE_ASSIGN_OR_RETURN(const FetchPlan plan,
-                           catalogue->PlanFetch(session.domain, fetch));
-  start = std::chrono::steady_clock::now();
+  REPRISE_ASSIGN_OR_RETURN(const FetchPlan plan, session->catalogue->PlanFetch(
+                                                     session->domain, fetch));
   for (const FetchSegment& segment : plan.segments) {
-    REPRISE_RETURN_IF_ERROR(DecodeSegment(&session, segment));
+    REPRISE_RETURN_IF_ERROR(DecodeSegment(session, segment));
   }
+  return Status();
+}
+
+// The one place where the store is given a profile. The judged model may have
+// other weights than those that a profile from a file names (the same model
+// quantised otherwise): whoever runs the judge says by naming the file that it
+// is meant, so what must be said to the store for that is said here.
+Status StateCoder::PutProfile(Session* session) {
+  const EvalProfile* const profile = session->request.profile;
+  if (profile == nullptr) return Status();
+  return session->catalogue
+      ->PutProfile(session->domain, model_,
+                   session->request.choice->codec->id(), profile->bytes)
+      .status();
+}
+
+Status StateCoder::OpenStore(Session* session) {
+  session->engine = OpenMemoryEngine(MakeMemoryStore());
+  REPRISE_ASSIGN_OR_RETURN(
+      session->catalogue,
+      Catalogue::Open(session->engine.get(), &SystemClock(), {}));
+  REPRISE_RETURN_IF_ERROR(
+      session->catalogue->PutModel(session->domain, EncodeModelSpec(spec_))
+          .status());
+  return PutProfile(session);
+}
+
+Result<CodedState> StateCoder::Store(const CodeRequest& request,
+                                     const EncodedState& encoded,
+                                     uint32_t stages) {
+  REPRISE_ASSIGN_OR_RETURN(KvTarget target,
+                           KvTarget::Make(spec_, *request.sink));
+  REPRISE_RETURN_IF_ERROR(target.CheckTokens(0, request.tokens.size()));
+  Session session = {request, encoded, stages, std::move(target)};
+  REPRISE_RETURN_IF_ERROR(OpenStore(&session));
+  for (size_t i = 0; i < encoded.segments.size(); ++i) {
+    REPRISE_RETURN_IF_ERROR(PutSegment(&session, i));
+  }
+  REPRISE_RETURN_IF_ERROR(Publish(&session));
+
+  CodedState out;
+  out.encode_s = encoded.encode_s;
+  const auto start = std::chrono::steady_clock::now();
+  REPRISE_RETURN_IF_ERROR(DecodeAll(&session));
   out.decode_s = SecondsSince(start);
 
-  REPRISE_ASSIGN_OR_RETURN(const Catalogue::SessionSize size,
-                           catalogue->MeasureSession(session.domain, kSession));
+  REPRISE_ASSIGN_OR_RETURN(
+      const Catalogue::SessionSize size,
+      session.catalogue->MeasureSession(session.domain, kSession));
   out.fallbacks = session.fallbacks;
   out.size.tokens = size.tokens;
   out.size.values = size.values;
@@ -329,6 +418,11 @@ Result<CodedState> StateCoder::Code(const CodeRequest& request) {
   out.size.record_bytes = static_cast<double>(size.record_bytes);
   out.size.profile_bytes = static_cast<double>(size.profile_bytes);
   return out;
+}
+
+Result<CodedState> StateCoder::Code(const CodeRequest& request) {
+  REPRISE_ASSIGN_OR_RETURN(const EncodedState encoded, Encode(request));
+  return Store(request, encoded, 0);
 }
 
 Status StateCoder::Publish(Session* session) {
@@ -340,7 +434,7 @@ Status StateCoder::Publish(Session* session) {
       return InternalError("eval: a segment of a new store is not published");
     }
   }
-  const Bytes bytes = EncodeCommit(CommitOf(model_, session->segments));
+  const Bytes bytes = EncodeCommit(CommitOf(model_, session->encoded.segments));
   CommitRequest commit;
   commit.session = kSession;
   commit.commit = bytes;

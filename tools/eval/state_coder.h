@@ -2,7 +2,9 @@
 // frames, real records, so the bytes are those that a daemon would hold.
 //
 // Whole segments of 64 tokens are coded with the codec that is asked for, the
-// tail exactly, as the client library does it.
+// tail exactly, as the client library does it. An encoding in stages is made
+// once; each prefix of its stages can then be stored and read back by itself,
+// as a session that has sunk to that tier.
 #ifndef REPRISE_TOOLS_EVAL_STATE_CODER_H_
 #define REPRISE_TOOLS_EVAL_STATE_CODER_H_
 
@@ -45,10 +47,23 @@ struct CodeRequest {
   std::span<const uint8_t> keep;
 };
 
+// All frames of one encoding of a state, in memory.
+struct EncodedState {
+  struct Segment {
+    SegmentRecord record;
+    CodecId codec = CodecId::kRaw;
+    ProfileId profile;
+    uint32_t stages = 1;
+    std::vector<Bytes> frames;  // stage by stage, in each the layer groups
+  };
+  std::vector<Segment> segments;
+  double encode_s = 0;
+};
+
 struct CodedState {
   StoredSize size;
   FallbackCount fallbacks;
-  double encode_s = 0;
+  double encode_s = 0;  // of the whole encoding, however much of it is stored
   double decode_s = 0;
 };
 
@@ -60,8 +75,20 @@ class StateCoder {
 
   const ModelSpec& spec() const { return spec_; }
 
+  // Encodes the state with all stages of the codec. request.sink is not used.
+  // Errors of the codec.
+  Result<EncodedState> Encode(const CodeRequest& request);
+
+  // Stores stages 0 to `stages` - 1 (0: all there are), reads them back and
+  // decodes them into request.sink. The size is that of these frames and their
+  // records alone.
   // Errors of the codec, of the store, and kDataLoss when what is read back is
   // not what was written.
+  // REQUIRES: `encoded` is what Encode made of an equal request.
+  Result<CodedState> Store(const CodeRequest& request,
+                           const EncodedState& encoded, uint32_t stages);
+
+  // Encode, then Store of all stages.
   Result<CodedState> Code(const CodeRequest& request);
 
   // Gives all rows of the view to a trainer, segment by segment.
@@ -82,19 +109,26 @@ class StateCoder {
   // Rows of a group in source_rows_, packed where the view's are not.
   void Gather(const KvSource& source, const Group& group, uint64_t first_token,
               uint32_t count);
-  Status EncodeSegment(Session* session, size_t index);
+  Status EncodeSegment(const CodeRequest& request, const KvSource& source,
+                       EncodedState::Segment* segment);
+  Status EncodeGroup(const EncodeRequest& request, const Codec& codec,
+                     uint32_t group, EncodedState::Segment* segment);
+  Status OpenStore(Session* session);
+  Status PutProfile(Session* session);
+  Status PutSegment(Session* session, size_t index);
   // Makes the frames that were put visible, as a session.
   Status Publish(Session* session);
+  Status DecodeAll(Session* session);
   Status DecodeSegment(Session* session, const FetchSegment& fetched);
   Status DecodeGroup(Session* session, const FetchSegment& fetched,
-                     const Group& group, ByteView bytes);
+                     const Group& group, std::span<const ByteView> stages);
 
   const ModelSpec spec_;
   const ModelId model_;
   std::vector<Group> groups_;
   CodecScratch scratch_;
-  FrameBuilder builder_;
-  FrameView frame_;
+  FrameBuilder builders_[kMaxStages];
+  FrameView frames_[kMaxStages];
   Bytes packed_;
   std::vector<ConstPlaneRows> source_rows_;
   std::vector<PlaneRows> target_rows_;

@@ -7,6 +7,7 @@
 
 #include "tests/support/model_specs.h"
 #include "tests/support/random.h"
+#include "tests/tools/eval/staged_codec.h"
 
 namespace reprise {
 namespace {
@@ -177,6 +178,79 @@ TEST(StateCoderTest, TrainedProfilesAreUsedAndCountedApart) {
   EXPECT_EQ(from.planes, to.planes);
   EXPECT_EQ(coded->size.profile_bytes,
             static_cast<double>(profile.bytes.size()));
+}
+
+// The state's first `coded` tokens as they are after so many stages.
+std::vector<Bytes> AfterStages(const ModelSpec& spec, const MadeState& from,
+                               size_t coded, uint32_t stages) {
+  std::vector<Bytes> planes = from.planes;
+  size_t index = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    for (const PlaneSpec& plane : layer.planes) {
+      uint8_t* const data = planes[index++].data();
+      for (size_t at = 0; at < plane.token_bytes() * coded; at += 2) {
+        const auto element = LoadLe<uint16_t>(data + at);
+        StoreLe(data + at, StagedCodec::Decoded(element, stages));
+      }
+    }
+  }
+  return planes;
+}
+
+TEST(StateCoderTest, EachPrefixOfStagesIsAStateOfOneEncoding) {
+  const ModelSpec spec = TinyModel();
+  StateCoder coder(spec);
+  constexpr size_t kTokens = 150;  // two segments and a tail
+  const std::vector<TokenId> tokens = Tokens(kTokens);
+  const MadeState from = MakeState(spec, kTokens, true);
+  const StagedCodec codec;
+  const CodecChoice choice = {.codec = &codec};
+  CodeRequest request;
+  request.tokens = tokens;
+  request.view = &from.view;
+  request.choice = &choice;
+  const auto encoded = coder.Encode(request);
+  ASSERT_TRUE(encoded.ok()) << encoded.status().ToString();
+  EXPECT_EQ(codec.encodings, 2);
+  StoredSize sizes[StagedCodec::kStages];
+  for (uint32_t stages = 1; stages <= StagedCodec::kStages; ++stages) {
+    MadeState to = MakeState(spec, kTokens, false);
+    request.sink = &to.sink;
+    const auto coded = coder.Store(request, *encoded, stages);
+    ASSERT_TRUE(coded.ok()) << coded.status().ToString();
+    EXPECT_TRUE(to.planes == AfterStages(spec, from, 128, stages)) << stages;
+    EXPECT_EQ(coded->encode_s, encoded->encode_s);
+    sizes[stages - 1] = coded->size;
+  }
+  EXPECT_EQ(codec.encodings, 2);
+  // Every stage holds a byte a value, and its frames and their references
+  // have heads of the same size: each adds the same to what is stored.
+  for (const StoredSize& size : sizes) {
+    EXPECT_EQ(size.tokens, kTokens);
+    EXPECT_EQ(size.values, sizes[0].values);
+  }
+  const double second = sizes[1].frame_bytes - sizes[0].frame_bytes;
+  EXPECT_GT(second, 128.0 * 2 * 2 * 2 * 16);
+  EXPECT_EQ(sizes[2].frame_bytes - sizes[1].frame_bytes, second);
+  EXPECT_GT(sizes[1].record_bytes, sizes[0].record_bytes);
+}
+
+TEST(StateCoderTest, AllStagesAreStoredWhenNoneIsNamed) {
+  const ModelSpec spec = TinyModel();
+  StateCoder coder(spec);
+  const std::vector<TokenId> tokens = Tokens(64);
+  const MadeState from = MakeState(spec, 64, true);
+  MadeState to = MakeState(spec, 64, false);
+  const StagedCodec codec;
+  const CodecChoice choice = {.codec = &codec};
+  CodeRequest request;
+  request.tokens = tokens;
+  request.view = &from.view;
+  request.sink = &to.sink;
+  request.choice = &choice;
+  const auto coded = coder.Code(request);
+  ASSERT_TRUE(coded.ok()) << coded.status().ToString();
+  EXPECT_TRUE(to.planes == from.planes);
 }
 
 TEST(StateCoderTest, RefusesAStateOfAnotherShape) {
