@@ -6,6 +6,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "tools/eval/planted_facts.h"
+
 namespace reprise {
 namespace {
 
@@ -55,6 +57,12 @@ void AddOptions(CLI::App* app, EvalOptions* options) {
                   "tokens that are scored after each prefix")
       ->capture_default_str();
   app->add_option("--windows", options->windows, "pieces of the text")
+      ->capture_default_str();
+  app->add_option("--retrieval", options->retrieval,
+                  "windows of --prefix tokens with planted facts, for which "
+                  "the model is asked; 0: none")
+      ->capture_default_str();
+  app->add_option("--facts", options->facts, "in each such window")
       ->capture_default_str();
   app->add_option("--codecs", options->codecs,
                   "list such as \"raw;exact;tsc:bits=8;llama:q4_0;"
@@ -114,6 +122,9 @@ std::optional<int> ParseEvalCommand(int argc, const char* const* argv,
 Status CheckEvalOptions(const EvalOptions& options) {
   REPRISE_RETURN_IF_ERROR(CheckRange("--score", options.score, 1u, 8192u));
   REPRISE_RETURN_IF_ERROR(CheckRange("--windows", options.windows, 1u, 10000u));
+  REPRISE_RETURN_IF_ERROR(
+      CheckRange("--retrieval", options.retrieval, 0u, 10000u));
+  REPRISE_RETURN_IF_ERROR(CheckRange("--facts", options.facts, 1u, kMaxFacts));
   REPRISE_RETURN_IF_ERROR(CheckRange("--turn", options.turn, 1u, 1u << 20));
   REPRISE_RETURN_IF_ERROR(CheckRange("--threads", options.threads, 1, 512));
   REPRISE_RETURN_IF_ERROR(CheckRange("--keep", options.keep, 0.01, 1.0));
@@ -148,12 +159,16 @@ Result<std::vector<EvalVariant>> VariantsOf(const EvalOptions& options) {
     names.emplace_back("llama:q4_0");
   }
   std::vector<EvalVariant> variants;
+  const auto is_known = [&](const std::string& name) {
+    return std::any_of(
+        variants.begin(), variants.end(),
+        [&](const EvalVariant& known) { return known.text == name; });
+  };
   const auto add = [&](const std::string& name) -> Status {
-    for (const EvalVariant& known : variants) {
-      if (known.text == name) return Status();
+    REPRISE_ASSIGN_OR_RETURN(const EvalVariant parsed, ParseVariant(name));
+    for (EvalVariant& variant : WithStagePrefixes(parsed)) {
+      if (!is_known(variant.text)) variants.push_back(std::move(variant));
     }
-    REPRISE_ASSIGN_OR_RETURN(EvalVariant variant, ParseVariant(name));
-    variants.push_back(std::move(variant));
     return Status();
   };
   for (const std::string& name : names) REPRISE_RETURN_IF_ERROR(add(name));

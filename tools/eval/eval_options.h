@@ -20,6 +20,8 @@ struct EvalOptions {
   uint32_t score = 256;
   uint32_t windows = 2;
   uint32_t turn = 256;
+  uint32_t retrieval = 0;  // windows with planted facts; 0: none
+  uint32_t facts = 8;      // in each of them
   // As typed: each may hold several. Empty: every codec that is built, and
   // llama.cpp's q8_0 and q4_0.
   std::vector<std::string> codecs;

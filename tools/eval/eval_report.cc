@@ -1,14 +1,12 @@
 #include "tools/eval/eval_report.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
+#include <iterator>
+#include <limits>
 #include <utility>
 
-#include "tools/eval/svg_plot.h"
 #include "tools/table.h"
 
 namespace reprise {
@@ -85,7 +83,52 @@ std::string BlockTable(std::span<const EvalRow> rows) {
   noise.size = {};
   noise.fallbacks = {};
   AddToTable(noise, &table);
-  return BlockTitle(rows[0]) + "\n" + table.ToString();
+  return table.ToString();
+}
+
+std::string CountOf(const CountedShare& share) {
+  return std::to_string(share.count) + " of " + std::to_string(share.of);
+}
+
+void AddRetrieval(const std::string& name, double bpv,
+                  const RetrievalFigures& figures, Table* table) {
+  const CountedShare& kept = figures.kept;
+  table->Add({name, Number("%.2f", bpv), CountOf(figures.exact),
+              CountOf(figures.coded),
+              WithError("%.3f", {kept.share(), kept.error()}),
+              figures.kl.mean == 0 ? "0" : WithError("%.3g", figures.kl)});
+}
+
+std::string RetrievalTable(std::span<const EvalRow> rows) {
+  Table table({"planted facts", ">bits/value", ">exact answers",
+               ">coded answers", ">kept", ">KL of answers"});
+  constexpr double kNoSize = std::numeric_limits<double>::quiet_NaN();
+  for (const EvalRow& row : rows) {
+    AddRetrieval(row.variant,
+                 row.size.tokens == 0 ? kNoSize : BitsPerValue(row.size),
+                 row.retrieval, &table);
+  }
+  AddRetrieval("noise floor", kNoSize, rows[0].retrieval_noise, &table);
+  return table.ToString();
+}
+
+std::string CurveTable(const std::vector<RateCurve>& curves) {
+  std::vector<std::string> head = {"bits/value at KL"};
+  for (const double kl : kReportedKl) head.push_back(">" + Number("%g", kl));
+  Table table(head);
+  for (const RateCurve& curve : curves) {
+    std::vector<std::string> cells = {curve.codec};
+    for (const auto& bpv : curve.bpv_at_kl) {
+      cells.push_back(bpv ? Number("%.2f", *bpv) : "-");
+    }
+    table.Add(cells);
+  }
+  return table.ToString();
+}
+
+// llama.cpp's types are named with a ':', all others without.
+std::string CurveName(const EvalRow& row) {
+  return row.codec.substr(0, row.codec.find(':'));
 }
 
 // The rows split where `same` says no.
@@ -102,80 +145,32 @@ std::vector<std::span<const EvalRow>> Runs(std::span<const EvalRow> rows,
   return runs;
 }
 
-PlotSeries* SeriesOf(const std::string& name, Plot* plot) {
-  for (PlotSeries& series : plot->series) {
-    if (series.name == name) return &series;
-  }
-  plot->series.push_back({.name = name});
-  return &plot->series.back();
+// A share in three keys: NAME, NAME_se, NAME_count.
+void PutShare(const std::string& name, const CountedShare& share, json* out) {
+  (*out)[name] = share.share();
+  (*out)[name + "_se"] = share.error();
+  (*out)[name + "_count"] = share.count;
 }
 
-Plot RatePlot(std::span<const EvalRow> block) {
-  const EvalRow& first = block[0];
-  Plot plot;
-  plot.title = first.model + ": rate and quality";
-  plot.note = std::to_string(first.quality.windows) + " x " +
-              std::to_string(first.prefix_tokens) + " tokens, weights " +
-              first.weights + ", cache " + first.cache_type +
-              "; every stored byte counts; a KL of 0 is not shown";
-  plot.x = {"stored bits a value", true};
-  plot.y = {"mean KL(exact || coded), nats", true};
-  double low = 0, high = 0;
-  for (const EvalRow& row : block) {
-    if (row.size.tokens == 0) continue;
-    const double rate = BitsPerValue(row.size);
-    SeriesOf(row.codec, &plot)->points.emplace_back(rate, row.quality.kl.mean);
-    low = low == 0 ? rate : std::min(low, rate);
-    high = std::max(high, rate);
-  }
-  for (PlotSeries& series : plot.series) {
-    std::sort(series.points.begin(), series.points.end());
-    series.frontier = true;
-  }
-  if (high > low) {
-    const double noise = first.noise.kl.mean;
-    plot.series.push_back({.name = "noise floor",
-                           .points = {{low, noise}, {high, noise}},
-                           .dashed = true});
-  }
-  return plot;
-}
-
-Plot RatioPlot(std::span<const EvalRow> rows) {
-  Plot plot;
-  plot.title = rows[0].model + ": two accountings of one state";
-  plot.note =
-      "solid: one state over its stored bytes; dashed: all snapshots, one a "
-      "token, over the same bytes";
-  plot.x = {"tokens", true};
-  plot.y = {"ratio, at 16 bits a value", true};
-  for (const EvalRow& row : rows) {
-    if (row.size.tokens == 0) continue;
-    SeriesOf(row.variant, &plot)
-        ->points.emplace_back(row.prefix_tokens, StateRatio(row.size));
-  }
-  const size_t states = plot.series.size();
-  for (size_t i = 0; i < states; ++i) {
-    PlotSeries history = {plot.series[i].name, {}, true, static_cast<int>(i)};
-    for (const EvalRow& row : rows) {
-      if (row.size.tokens == 0 || row.variant != history.name) continue;
-      history.points.emplace_back(row.prefix_tokens,
-                                  HistoryRatioOf(row.size, 1).ratio);
+void PutRetrieval(const EvalRow& row, json* out) {
+  const RetrievalFigures& figures = row.retrieval;
+  for (const char* name :
+       {"retrieval_exact", "retrieval_coded", "retrieval_kept"}) {
+    for (const char* suffix : {"", "_se", "_count"}) {
+      (*out)[std::string(name) + suffix] = nullptr;
     }
-    plot.series.push_back(std::move(history));
   }
-  return plot;
+  (*out)["retrieval_facts"] = figures.facts();
+  (*out)["retrieval_kl"] = (*out)["retrieval_kl_se"] = nullptr;
+  (*out)["retrieval_noise_kl"] = nullptr;
+  if (figures.facts() == 0) return;
+  PutShare("retrieval_exact", figures.exact, out);
+  PutShare("retrieval_coded", figures.coded, out);
+  if (figures.kept.of != 0) PutShare("retrieval_kept", figures.kept, out);
+  (*out)["retrieval_kl"] = figures.kl.mean;
+  (*out)["retrieval_kl_se"] = figures.kl.error;
+  (*out)["retrieval_noise_kl"] = row.retrieval_noise.kl.mean;
 }
-
-Status WriteText(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (file) return Status();
-  return UnavailableError("eval: can't write " + path);
-}
-
-}  // namespace
 
 json RowJson(const EvalRow& row) {
   const QualityFigures& quality = row.quality;
@@ -210,6 +205,7 @@ json RowJson(const EvalRow& row) {
         "record_bytes", "profile_bytes", "values"}) {
     out[name] = nullptr;
   }
+  PutRetrieval(row, &out);
   out["fallback_share"] = nullptr;
   if (row.fallbacks.units != 0) out["fallback_share"] = row.fallbacks.share();
   out["baseline"] = "16 bits a value";
@@ -230,47 +226,70 @@ json RowJson(const EvalRow& row) {
   return out;
 }
 
-std::string RowsTable(std::span<const EvalRow> rows) {
-  std::string text;
-  for (const auto block : Runs(rows, SameBlock)) {
-    if (!text.empty()) text += "\n";
-    text += BlockTable(block);
-  }
-  return text;
+}  // namespace
+
+std::vector<std::span<const EvalRow>> BlocksOf(std::span<const EvalRow> rows) {
+  return Runs(rows, SameBlock);
 }
 
-std::string FileSafe(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.') c = '-';
+std::vector<std::span<const EvalRow>> ModelsOf(std::span<const EvalRow> rows) {
+  return Runs(rows, SameModel);
+}
+
+std::vector<RateCurve> CurvesOf(std::span<const EvalRow> block) {
+  std::vector<std::string> names;
+  std::vector<std::vector<RatePoint>> points;  // by name
+  for (const EvalRow& row : block) {
+    if (row.size.tokens == 0) continue;
+    const std::string name = CurveName(row);
+    const auto known = std::find(names.begin(), names.end(), name);
+    const auto index = static_cast<size_t>(known - names.begin());
+    if (known == names.end()) {
+      names.push_back(name);
+      points.emplace_back();
+    }
+    points[index].push_back({BitsPerValue(row.size), row.quality.kl.mean});
+  }
+  std::vector<RateCurve> curves;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (RateFrontier(points[i]).size() < 2) continue;
+    curves.push_back({.codec = names[i]});
+    for (const double kl : kReportedKl) {
+      curves.back().bpv_at_kl.push_back(RateAtKl(points[i], kl));
+    }
+  }
+  return curves;
+}
+
+json RowsJson(std::span<const EvalRow> rows) {
+  json out = json::array();
+  for (const auto block : BlocksOf(rows)) {
+    const std::vector<RateCurve> curves = CurvesOf(block);
+    for (const EvalRow& row : block) {
+      out.push_back(RowJson(row));
+      json& rates = out.back()["bpv_at_kl"] = nullptr;
+      for (const RateCurve& curve : curves) {
+        if (curve.codec != CurveName(row)) continue;
+        for (size_t i = 0; i < std::size(kReportedKl); ++i) {
+          json& rate = rates[Number("%g", kReportedKl[i])] = nullptr;
+          if (curve.bpv_at_kl[i]) rate = *curve.bpv_at_kl[i];
+        }
+      }
+    }
   }
   return out;
 }
 
-Result<std::vector<std::string>> WritePlots(std::span<const EvalRow> rows,
-                                            const std::string& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  std::vector<std::string> names;
-  const auto write = [&](const std::string& name, const Plot& plot) {
-    names.push_back(name);
-    return WriteText(folder + "/" + name, SvgPlot(plot));
-  };
-  const auto stem = [](const EvalRow& row) {
-    return FileSafe(row.model + "-" + row.weights + "-" + row.cache_type);
-  };
-  for (const auto block : Runs(rows, SameBlock)) {
-    REPRISE_RETURN_IF_ERROR(write("rate-" + stem(block[0]) + "-" +
-                                      std::to_string(block[0].prefix_tokens) +
-                                      ".svg",
-                                  RatePlot(block)));
+std::string RowsTable(std::span<const EvalRow> rows) {
+  std::string text;
+  for (const auto block : BlocksOf(rows)) {
+    if (!text.empty()) text += "\n";
+    text += BlockTitle(block[0]) + "\n" + BlockTable(block);
+    if (block[0].retrieval.facts() != 0) text += "\n" + RetrievalTable(block);
+    const std::vector<RateCurve> curves = CurvesOf(block);
+    if (!curves.empty()) text += "\n" + CurveTable(curves);
   }
-  for (const auto model : Runs(rows, SameModel)) {
-    if (SameBlock(model.front(), model.back())) continue;
-    REPRISE_RETURN_IF_ERROR(
-        write("ratio-" + stem(model[0]) + ".svg", RatioPlot(model)));
-  }
-  return names;
+  return text;
 }
 
 }  // namespace reprise

@@ -1,18 +1,20 @@
-// The judge's results: one row a model, prefix length and variant, as a table,
-// as JSON and as plots.
+// The judge's results: one row a model, prefix length and variant, as tables
+// and as JSON; eval_plots.h draws them.
 #ifndef REPRISE_TOOLS_EVAL_EVAL_REPORT_H_
 #define REPRISE_TOOLS_EVAL_EVAL_REPORT_H_
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "tools/eval/fallback_count.h"
 #include "tools/eval/kl_score.h"
+#include "tools/eval/rate_at_kl.h"
+#include "tools/eval/retrieval_score.h"
 #include "tools/eval/state_ratios.h"
 
 namespace reprise {
@@ -32,6 +34,9 @@ struct EvalRow {
   QualityFigures quality;
   // The same values with their cells shuffled: what rounding alone costs.
   QualityFigures noise;
+  // Planted facts, and the same of the shuffled cells; no facts: not asked.
+  RetrievalFigures retrieval;
+  RetrievalFigures retrieval_noise;
   // Sizes and times of the windows' mean; tokens 0: nothing is stored.
   StoredSize size;
   FallbackCount fallbacks;  // of all windows
@@ -39,23 +44,29 @@ struct EvalRow {
   double decode_s = 0;
 };
 
-// Ratios and rates are null for rows without a size, errors over windows for
-// a single window.
-nlohmann::json RowJson(const EvalRow& row);
+// Rows of one model and prefix length, and of one model, stand together.
+std::vector<std::span<const EvalRow>> BlocksOf(std::span<const EvalRow> rows);
+std::vector<std::span<const EvalRow>> ModelsOf(std::span<const EvalRow> rows);
 
-// For a terminal; the noise floor is the last line of each prefix length.
+// One curve: what the rows of a codec in a block say of its rates at the
+// divergences of kReportedKl.
+struct RateCurve {
+  std::string codec;
+  std::vector<std::optional<double>> bpv_at_kl;  // one a divergence
+};
+// Of each codec with two useful points or more (RateFrontier), in the order in
+// which they come. llama.cpp's cache types are one codec here, "llama".
+std::vector<RateCurve> CurvesOf(std::span<const EvalRow> block);
+
+// An array with an object a row. Ratios and rates are null for rows without a
+// size, errors over windows for a single window, figures of retrieval where no
+// facts were planted, bpv_at_kl for a codec without a curve.
+nlohmann::json RowsJson(std::span<const EvalRow> rows);
+
+// For a terminal: for each model and prefix length a table with the noise
+// floor as its last line, one of planted facts and one of rates at equal KL,
+// where there is something to show.
 std::string RowsTable(std::span<const EvalRow> rows);
-
-// rate-MODEL-PREFIX.svg: bits a value against mean KL; ratio-MODEL.svg: both
-// ratios against the prefix length, where there are two lengths or more. MODEL
-// has weights and cache type too. Both into `folder`, which is made. Returns
-// the files' names.
-// kUnavailable when a file can't be written.
-Result<std::vector<std::string>> WritePlots(std::span<const EvalRow> rows,
-                                            const std::string& folder);
-
-// A file's name of a text: letters, digits, '.' and '-', the rest as '-'.
-std::string FileSafe(std::string_view text);
 
 }  // namespace reprise
 

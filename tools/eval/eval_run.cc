@@ -1,22 +1,17 @@
 #include "tools/eval/eval_run.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <utility>
 
 #include "base/limits.h"
-#include "tools/eval/attention_mass.h"
-#include "tools/eval/importance.h"
 #include "tools/eval/judged_model.h"
-#include "tools/eval/llama_anchor.h"
+#include "tools/eval/judged_windows.h"
 #include "tools/eval/model_weights.h"
-#include "tools/eval/plane_rows.h"
 #include "tools/eval/profile_book.h"
 #include "tools/eval/state_coder.h"
-#include "tools/eval/text_windows.h"
+#include "tools/eval/window_coder.h"
 
 namespace reprise {
 namespace {
@@ -31,29 +26,36 @@ std::string FileName(const std::string& path) {
 
 // What one variant has shown on the windows so far.
 struct Tally {
-  std::vector<std::vector<TokenScore>> windows;
+  std::vector<std::vector<TokenScore>> scores;  // one row a continuation
   StoredSize size;  // summed, but for tokens and values
   FallbackCount fallbacks;
   double encode_s = 0;
   double decode_s = 0;
 
-  void AddSize(const StoredSize& one) {
-    size.tokens = one.tokens;
-    size.values = one.values;
-    size.frame_bytes += one.frame_bytes;
-    size.record_bytes += one.record_bytes;
-    size.profile_bytes += one.profile_bytes;
+  void Add(const CodedState& one) {
+    size.tokens = one.size.tokens;
+    size.values = one.size.values;
+    size.frame_bytes += one.size.frame_bytes;
+    size.record_bytes += one.size.record_bytes;
+    size.profile_bytes += one.size.profile_bytes;
+    fallbacks.units += one.fallbacks.units;
+    fallbacks.fallbacks += one.fallbacks.fallbacks;
+    encode_s += one.encode_s;
+    decode_s += one.decode_s;
   }
 };
 
-// One window while it is judged.
-struct Window {
-  std::span<const TokenId> prefix;
-  std::span<const TokenId> scored;
-  KvView view;
-  const ScoreReference* reference = nullptr;
-  uint64_t seed = 0;
-  AttentionMass attention;  // measured when first asked for
+// All that is done at one prefix length.
+struct PlannedPrefix {
+  uint32_t prefix = 0;
+  std::vector<JudgedWindow> texts;
+  std::vector<JudgedWindow> facts;
+};
+
+// By variant, and of the untouched state with its cells shuffled.
+struct Tallies {
+  std::vector<Tally> variants;
+  Tally noise;
 };
 
 class Run {
@@ -66,29 +68,26 @@ class Run {
  private:
   Status LoadModel();
   Result<std::vector<TokenId>> TokensOf(const std::string& path) const;
-  Status CheckWindows() const;
+  Status PlanWindows();
+  void PlanTokens();
   Status Train();
   Status FindProfiles();
-  Status RunPrefix(uint32_t prefix);
-  Status RunWindow(Window* window);
-  Status RunVariant(Window* window, size_t index);
-  Result<std::vector<uint8_t>> Kept(Window* window, const EvalVariant& variant);
-  Status MeasureAttention(Window* window);
-  Result<std::vector<double>> Scores(Window* window, Importance by);
-  Status Score(const Window& window, const SequenceState& state,
-               std::span<const uint8_t> keep, Tally* tally);
-  void AddRows(uint32_t prefix);
+  Status RunPrefix(const PlannedPrefix& plan);
+  Status RunWindows(const std::vector<JudgedWindow>& windows, Tallies* tallies);
+  Status RunWindow(const JudgedWindow& window, Tallies* tallies);
+  Status Score(const JudgedWindow& window,
+               std::span<const ScoreReference> references,
+               const SequenceState& state, std::span<const uint8_t> keep,
+               Tally* tally);
+  EvalRow DescribedRow(const EvalVariant& variant, uint32_t prefix) const;
+  void AddRows(uint32_t prefix, const Tallies& texts, const Tallies& facts);
 
-  uint64_t window_tokens(uint32_t prefix) const {
-    return uint64_t{prefix} + options_.score + 1;
-  }
   void CountTokens(uint64_t tokens) {
     done_ += tokens;
     if (observer_.on_progress) {
       observer_.on_progress(done_, std::max(done_, total_));
     }
   }
-  void PlanTokens();
   void Note(const std::string& line) const {
     if (observer_.on_note) observer_.on_note(line);
   }
@@ -100,15 +99,14 @@ class Run {
   LlamaModelPtr model_;
   std::unique_ptr<JudgedModel> judged_;
   std::unique_ptr<StateCoder> coder_;
+  std::unique_ptr<WindowCoder> windows_;
   std::unique_ptr<ProfileBook> book_;
   std::vector<const EvalProfile*> profiles_;  // by variant; null: none
   std::vector<TokenId> text_;
   uint64_t train_tokens_ = 0;
   uint64_t done_ = 0;
   uint64_t total_ = 0;
-  // Of the prefix length under way.
-  std::vector<Tally> tallies_;
-  Tally noise_;
+  std::vector<PlannedPrefix> plans_;
   std::vector<EvalRow> rows_;
 };
 
@@ -127,11 +125,15 @@ Status Run::LoadModel() {
   JudgedModelOptions judged;
   judged.path = model_path_;
   judged.cache_type = options_.cache_type;
-  judged.context_tokens = longest + options_.score;
-  judged.scored_tokens = options_.score;
+  const uint32_t after = std::max(options_.score, kQuestionTokens);
+  judged.context_tokens = longest + after;
+  judged.scored_tokens = after;
   judged.threads = options_.threads;
   REPRISE_ASSIGN_OR_RETURN(judged_, JudgedModel::Make(model_, judged));
   coder_ = std::make_unique<StateCoder>(judged_->cache().spec);
+  windows_ = std::make_unique<WindowCoder>(
+      model_, judged_.get(), coder_.get(),
+      [this](uint64_t tokens) { CountTokens(tokens); });
   return Status();
 }
 
@@ -140,11 +142,14 @@ Result<std::vector<TokenId>> Run::TokensOf(const std::string& path) const {
   return judged_->runner().Tokenize(text);
 }
 
-Status Run::CheckWindows() const {
+Status Run::PlanWindows() {
   for (const uint32_t prefix : options_.prefixes) {
-    REPRISE_RETURN_IF_ERROR(ChooseWindows(text_.size(), window_tokens(prefix),
-                                          options_.windows, options_.seed)
-                                .status());
+    PlannedPrefix plan;
+    plan.prefix = prefix;
+    REPRISE_ASSIGN_OR_RETURN(plan.texts, TextWindows(text_, prefix, options_));
+    REPRISE_ASSIGN_OR_RETURN(
+        plan.facts, FactWindows(judged_->runner(), text_, prefix, options_));
+    plans_.push_back(std::move(plan));
   }
   return Status();
 }
@@ -155,11 +160,16 @@ void Run::PlanTokens() {
     measures_attention |= variant.needs_attention();
   }
   total_ = train_tokens_;
-  // The reference and the shuffled cells are scored too.
-  const uint64_t scores = (variants_.size() + 2) * uint64_t{options_.score};
-  for (const uint32_t prefix : options_.prefixes) {
-    total_ += options_.windows *
-              (uint64_t{prefix} * (measures_attention ? 2 : 1) + scores);
+  const auto add = [&](const JudgedWindow& window) {
+    total_ += window.prefix.size() * (measures_attention ? 2 : 1);
+    for (const Continuation& continuation : window.continuations) {
+      // The reference and the shuffled cells are scored too.
+      total_ += (variants_.size() + 2) * continuation.tokens.size();
+    }
+  };
+  for (const PlannedPrefix& plan : plans_) {
+    std::for_each(plan.texts.begin(), plan.texts.end(), add);
+    std::for_each(plan.facts.begin(), plan.facts.end(), add);
   }
 }
 
@@ -213,151 +223,92 @@ Status Run::FindProfiles() {
   return Status();
 }
 
-Status Run::MeasureAttention(Window* window) {
-  if (!window->attention.all.empty()) return Status();
-  REPRISE_ASSIGN_OR_RETURN(
-      window->attention,
-      MeasureAttentionMass(model_, judged_->runner_options(), window->prefix));
-  CountTokens(window->prefix.size());
+Status Run::Score(const JudgedWindow& window,
+                  std::span<const ScoreReference> references,
+                  const SequenceState& state, std::span<const uint8_t> keep,
+                  Tally* tally) {
+  REPRISE_RETURN_IF_ERROR(judged_->Put(state, keep));
+  for (size_t i = 0; i < references.size(); ++i) {
+    const Continuation& asked = window.continuations[i];
+    REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
+                             judged_->Continue(asked.tokens));
+    tally->scores.push_back(references[i].Compare(
+        logits.subspan(asked.first_scored * judged_->vocabulary())));
+    CountTokens(asked.tokens.size());
+  }
   return Status();
 }
 
-Result<std::vector<double>> Run::Scores(Window* window, Importance by) {
-  if (by == Importance::kAttentionMass || by == Importance::kRecentAttention) {
-    REPRISE_RETURN_IF_ERROR(MeasureAttention(window));
-    return by == Importance::kAttentionMass ? window->attention.all
-                                            : window->attention.recent;
+Status Run::RunWindow(const JudgedWindow& window, Tallies* tallies) {
+  REPRISE_RETURN_IF_ERROR(windows_->Begin(window.prefix, window.seed));
+  const SequenceState& state = windows_->state();
+  REPRISE_RETURN_IF_ERROR(judged_->Put(state, {}));
+  std::vector<ScoreReference> references;
+  const size_t vocabulary = judged_->vocabulary();
+  for (const Continuation& asked : window.continuations) {
+    REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
+                             judged_->Continue(asked.tokens));
+    references.emplace_back(logits.subspan(asked.first_scored * vocabulary),
+                            vocabulary, asked.next);
+    CountTokens(asked.tokens.size());
   }
-  std::vector<double> scores(window->prefix.size());
-  if (by == Importance::kRandom) {
-    const auto order =
-        ShuffledOrder(static_cast<uint32_t>(scores.size()), window->seed + 1);
-    std::copy(order.begin(), order.end(), scores.begin());
-    return scores;
-  }
-  const PlaneRole role =
-      by == Importance::kKeyNorm ? PlaneRole::kKey : PlaneRole::kValue;
-  const double sign = by == Importance::kKeyNorm ? -1 : 1;
-  REPRISE_RETURN_IF_ERROR(VisitRows(
-      coder_->spec(), window->view, nullptr,
-      [&](const PlaneSlice& slice, uint64_t token, std::span<float> row) {
-        if (slice.spec->role != role) return;
-        double squares = 0;
-        for (const float value : row) squares += double{value} * value;
-        scores[token] += sign * std::sqrt(squares);
-      }));
-  return scores;
-}
-
-Result<std::vector<uint8_t>> Run::Kept(Window* window,
-                                       const EvalVariant& variant) {
-  if (!variant.evicts()) return std::vector<uint8_t>();
-  REPRISE_ASSIGN_OR_RETURN(const std::vector<double> scores,
-                           Scores(window, variant.by));
-  return ChooseKept(scores, variant.keep);
-}
-
-Status Run::Score(const Window& window, const SequenceState& state,
-                  std::span<const uint8_t> keep, Tally* tally) {
-  REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
-                           judged_->Score(state, keep, window.scored));
-  tally->windows.push_back(window.reference->Compare(logits));
-  CountTokens(window.scored.size());
-  return Status();
-}
-
-Status Run::RunVariant(Window* window, size_t index) {
-  const EvalVariant& variant = variants_[index];
-  Tally* const tally = &tallies_[index];
-  const uint64_t tokens = window->prefix.size();
-  REPRISE_ASSIGN_OR_RETURN(SequenceState changed,
-                           EmptySequence(judged_->cache(), 0, tokens));
-  REPRISE_ASSIGN_OR_RETURN(const KvSink sink, changed.Sink(coder_->spec()));
-  if (!variant.llama_type.empty()) {
-    REPRISE_ASSIGN_OR_RETURN(
-        const StoredSize size,
-        RoundLikeLlama(variant.llama_type, coder_->spec(), window->view, sink));
-    tally->AddSize(size);
-    return Score(*window, changed, {}, tally);
-  }
-  REPRISE_ASSIGN_OR_RETURN(const std::vector<uint8_t> keep,
-                           Kept(window, variant));
-  CodeRequest request;
-  request.tokens = window->prefix;
-  request.view = &window->view;
-  request.sink = &sink;
-  request.choice = &variant.choice;
-  request.profile = profiles_[index];
-  request.keep = keep;
-  REPRISE_ASSIGN_OR_RETURN(const CodedState coded, coder_->Code(request));
-  tally->AddSize(coded.size);
-  tally->fallbacks.units += coded.fallbacks.units;
-  tally->fallbacks.fallbacks += coded.fallbacks.fallbacks;
-  tally->encode_s += coded.encode_s;
-  tally->decode_s += coded.decode_s;
-  return Score(*window, changed, keep, tally);
-}
-
-Status Run::RunWindow(Window* window) {
-  REPRISE_ASSIGN_OR_RETURN(
-      const SequenceState state,
-      judged_->Prefill(window->prefix, [this](uint64_t n) { CountTokens(n); }));
-  REPRISE_ASSIGN_OR_RETURN(window->view, state.View(coder_->spec()));
-  REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
-                           judged_->Score(state, {}, window->scored));
-  CountTokens(window->scored.size());
-  // The tokens that do follow: those scored, but the first, and one more.
-  const std::span<const TokenId> next(window->scored.data() + 1,
-                                      window->scored.size());
-  const ScoreReference reference(logits, judged_->vocabulary(), next);
-  window->reference = &reference;
   REPRISE_ASSIGN_OR_RETURN(const SequenceState shuffled,
-                           ShuffleCells(state, window->seed));
-  REPRISE_RETURN_IF_ERROR(Score(*window, shuffled, {}, &noise_));
+                           ShuffleCells(state, window.seed));
+  REPRISE_RETURN_IF_ERROR(
+      Score(window, references, shuffled, {}, &tallies->noise));
   for (size_t i = 0; i < variants_.size(); ++i) {
-    const Status status = RunVariant(window, i);
-    if (!status.ok()) return status.WithContext(variants_[i].text);
+    const auto changed = windows_->Change(variants_[i], profiles_[i]);
+    if (!changed.ok()) return changed.status().WithContext(variants_[i].text);
+    Tally* const tally = &tallies->variants[i];
+    tally->Add(changed->coded);
+    REPRISE_RETURN_IF_ERROR(
+        Score(window, references, changed->state, changed->keep, tally));
   }
   return Status();
 }
 
-Status Run::RunPrefix(uint32_t prefix) {
-  REPRISE_ASSIGN_OR_RETURN(const std::vector<uint64_t> starts,
-                           ChooseWindows(text_.size(), window_tokens(prefix),
-                                         options_.windows, options_.seed));
-  tallies_.assign(variants_.size(), {});
-  noise_ = {};
-  for (size_t i = 0; i < starts.size(); ++i) {
-    const auto tokens = std::span<const TokenId>(text_).subspan(
-        starts[i], window_tokens(prefix));
-    Window window;
-    window.prefix = tokens.first(prefix);
-    window.scored = tokens.subspan(prefix, options_.score);
-    window.seed = options_.seed * 1'000'003 + i;
-    REPRISE_RETURN_IF_ERROR(RunWindow(&window));
+Status Run::RunWindows(const std::vector<JudgedWindow>& windows,
+                       Tallies* tallies) {
+  tallies->variants.resize(variants_.size());
+  for (const JudgedWindow& window : windows) {
+    REPRISE_RETURN_IF_ERROR(RunWindow(window, tallies));
   }
-  AddRows(prefix);
   return Status();
 }
 
-void Run::AddRows(uint32_t prefix) {
+Status Run::RunPrefix(const PlannedPrefix& plan) {
+  Tallies texts, facts;
+  REPRISE_RETURN_IF_ERROR(RunWindows(plan.texts, &texts));
+  REPRISE_RETURN_IF_ERROR(RunWindows(plan.facts, &facts));
+  AddRows(plan.prefix, texts, facts);
+  return Status();
+}
+
+EvalRow Run::DescribedRow(const EvalVariant& variant, uint32_t prefix) const {
+  EvalRow row;
+  row.model = std::filesystem::path(options_.model).stem().string();
+  row.weights = options_.weights;
+  row.cache_type = options_.cache_type;
+  row.text = FileName(options_.text);
+  row.variant = variant.text;
+  row.codec = variant.codec;
+  row.parameters = variant.parameters;
+  row.prefix_tokens = prefix;
+  row.scored_tokens = options_.score;
+  row.turn_tokens = options_.turn;
+  row.seed = options_.seed;
+  return row;
+}
+
+void Run::AddRows(uint32_t prefix, const Tallies& texts, const Tallies& facts) {
   const auto windows = static_cast<double>(options_.windows);
   for (size_t i = 0; i < variants_.size(); ++i) {
-    const Tally& tally = tallies_[i];
-    EvalRow row;
-    row.model = std::filesystem::path(options_.model).stem().string();
-    row.weights = options_.weights;
-    row.cache_type = options_.cache_type;
-    row.text = FileName(options_.text);
-    row.variant = variants_[i].text;
-    row.codec = variants_[i].codec;
-    row.parameters = variants_[i].parameters;
-    row.prefix_tokens = prefix;
-    row.scored_tokens = options_.score;
-    row.turn_tokens = options_.turn;
-    row.seed = options_.seed;
-    row.quality = Summarise(tally.windows);
-    row.noise = Summarise(noise_.windows);
+    const Tally& tally = texts.variants[i];
+    EvalRow row = DescribedRow(variants_[i], prefix);
+    row.quality = Summarise(tally.scores);
+    row.noise = Summarise(texts.noise.scores);
+    row.retrieval = SummariseFacts(facts.variants[i].scores, options_.facts);
+    row.retrieval_noise = SummariseFacts(facts.noise.scores, options_.facts);
     row.fallbacks = tally.fallbacks;
     row.size = tally.size;
     row.size.frame_bytes /= windows;
@@ -373,10 +324,10 @@ Result<std::vector<EvalRow>> Run::All() {
   REPRISE_ASSIGN_OR_RETURN(variants_, VariantsOf(options_));
   REPRISE_RETURN_IF_ERROR(LoadModel());
   REPRISE_ASSIGN_OR_RETURN(text_, TokensOf(options_.text));
-  REPRISE_RETURN_IF_ERROR(CheckWindows());
+  REPRISE_RETURN_IF_ERROR(PlanWindows());
   REPRISE_RETURN_IF_ERROR(Train());
-  for (const uint32_t prefix : options_.prefixes) {
-    REPRISE_RETURN_IF_ERROR(RunPrefix(prefix));
+  for (const PlannedPrefix& plan : plans_) {
+    REPRISE_RETURN_IF_ERROR(RunPrefix(plan));
   }
   return std::move(rows_);
 }

@@ -18,16 +18,42 @@ std::pair<std::string_view, std::string_view> Halves(std::string_view text,
   return {text.substr(0, at), text.substr(std::min(at + 1, text.size()))};
 }
 
-Status ParseCodecPart(std::string_view text, EvalVariant* variant) {
-  REPRISE_ASSIGN_OR_RETURN(variant->choice, ParseCodecChoice(text));
-  const auto [name, parameters] = Halves(text, ':');
-  variant->codec += name;
-  if (!parameters.empty() && !variant->parameters.empty()) {
+void AddParameter(std::string_view text, EvalVariant* variant) {
+  if (!text.empty() && !variant->parameters.empty()) {
     variant->parameters += ",";
   }
-  variant->parameters += parameters;
-  variant->choice_text = text;
-  return Status();
+  variant->parameters += text;
+}
+
+// How many stages reach the tier; 0 when none ends there.
+uint32_t StagesFor(Tier tier, const CodecChoice& choice) {
+  const CodecOptions* const options = choice.options.get();
+  const uint32_t count = choice.codec->stage_count(options);
+  for (uint32_t k = 0; k < count; ++k) {
+    if (choice.codec->stage_tier(k, options) == tier) return k + 1;
+  }
+  return 0;
+}
+
+// "name", "name:options", "name@tier" or "name@tier:options"
+Status ParseCodecPart(std::string_view text, EvalVariant* variant) {
+  const auto [head, parameters] = Halves(text, ':');
+  const auto [name, tier_name] = Halves(head, '@');
+  variant->choice_text = name;
+  if (text.size() > head.size())
+    variant->choice_text += text.substr(head.size());
+  REPRISE_ASSIGN_OR_RETURN(variant->choice,
+                           ParseCodecChoice(variant->choice_text));
+  variant->codec += name;
+  AddParameter(parameters, variant);
+  if (head.size() == name.size()) return Status();
+  AddParameter(head.substr(name.size()), variant);
+  REPRISE_ASSIGN_OR_RETURN(const Tier tier, TierFromName(tier_name));
+  variant->stages = StagesFor(tier, variant->choice);
+  if (variant->stages != 0) return Status();
+  return InvalidArgumentError("eval: " + variant->choice_text +
+                              " has no stage that ends at tier " +
+                              std::string(tier_name));
 }
 
 // "keep=0.75,by=mass,then=CODEC"
@@ -74,6 +100,29 @@ Result<EvalVariant> ParseVariant(std::string_view text) {
                                         : ParseCodecPart(text, &variant);
   if (!parsed.ok()) return parsed;
   return variant;
+}
+
+std::vector<EvalVariant> WithStagePrefixes(const EvalVariant& variant) {
+  std::vector<EvalVariant> out;
+  const CodecChoice& choice = variant.choice;
+  if (variant.llama_type.empty() && variant.stages == 0) {
+    const CodecOptions* const options = choice.options.get();
+    const uint32_t count = choice.codec->stage_count(options);
+    // Where the codec's own name ends in the text.
+    const size_t at = variant.text.size() - variant.choice_text.size() +
+                      choice.codec->name().size();
+    for (uint32_t k = 0; k + 1 < count; ++k) {
+      const Tier tier = choice.codec->stage_tier(k, options);
+      if (StagesFor(tier, choice) != k + 1) continue;
+      const std::string suffix = "@" + std::string(TierName(tier));
+      out.push_back(variant);
+      out.back().text.insert(at, suffix);
+      out.back().stages = k + 1;
+      AddParameter(suffix, &out.back());
+    }
+  }
+  out.push_back(variant);
+  return out;
 }
 
 std::vector<std::string> SplitVariants(std::string_view text) {

@@ -69,9 +69,8 @@ Result<SequenceState> JudgedModel::Prefill(
   return TakeSequence(runner_->context(), 0, cache_);
 }
 
-Result<std::span<const float>> JudgedModel::Score(
-    const SequenceState& state, std::span<const uint8_t> keep,
-    std::span<const TokenId> tokens) {
+Status JudgedModel::Put(const SequenceState& state,
+                        std::span<const uint8_t> keep) {
   llama_context* const context = runner_->context();
   const llama_memory_t memory = llama_get_memory(context);
   // With its data, so that cells are given out from the first one on again.
@@ -82,11 +81,19 @@ Result<std::span<const float>> JudgedModel::Score(
     const auto position = static_cast<llama_pos>(token);
     llama_memory_seq_rm(memory, 0, position, position + 1);
   }
+  end_ = static_cast<llama_pos>(state.state.cell_count);
+  return Status();
+}
+
+Result<std::span<const float>> JudgedModel::Continue(
+    std::span<const TokenId> tokens) {
+  llama_context* const context = runner_->context();
+  llama_memory_seq_rm(llama_get_memory(context), 0, end_, -1);
   llama_batch& batch = *batch_;
   batch.n_tokens = static_cast<int32_t>(tokens.size());
   for (size_t i = 0; i < tokens.size(); ++i) {
     batch.token[i] = tokens[i];
-    batch.pos[i] = static_cast<llama_pos>(state.state.cell_count + i);
+    batch.pos[i] = end_ + static_cast<llama_pos>(i);
     batch.n_seq_id[i] = 1;
     batch.seq_id[i][0] = 0;
     batch.logits[i] = 1;
@@ -98,6 +105,13 @@ Result<std::span<const float>> JudgedModel::Score(
   }
   const float* const logits = llama_get_logits(context);
   return std::span(logits, tokens.size() * vocabulary());
+}
+
+Result<std::span<const float>> JudgedModel::Score(
+    const SequenceState& state, std::span<const uint8_t> keep,
+    std::span<const TokenId> tokens) {
+  REPRISE_RETURN_IF_ERROR(Put(state, keep));
+  return Continue(tokens);
 }
 
 Result<SequenceState> ShuffleCells(const SequenceState& state, uint64_t seed) {

@@ -44,10 +44,17 @@ class JudgedModel {
   Result<SequenceState> Prefill(std::span<const TokenId> tokens,
                                 const std::function<void(uint64_t)>& on_tokens);
 
-  // Puts the state back, takes out the tokens whose flag is 0 (none where
-  // `keep` is empty), and decodes `tokens` after it in one batch. The logits,
-  // [tokens, vocabulary], are valid until the next call.
-  // REQUIRES: as many tokens as options.scored_tokens at most.
+  // Puts a state back without the tokens whose flag is 0 (all where `keep` is
+  // empty).
+  Status Put(const SequenceState& state, std::span<const uint8_t> keep);
+
+  // Decodes `tokens` in one batch after the state that was put, in the place
+  // of those of the last call. The logits, [tokens, vocabulary], are valid
+  // until the next call.
+  // REQUIRES: a state was put; as many tokens as options.scored_tokens at most.
+  Result<std::span<const float>> Continue(std::span<const TokenId> tokens);
+
+  // Put, then Continue.
   Result<std::span<const float>> Score(const SequenceState& state,
                                        std::span<const uint8_t> keep,
                                        std::span<const TokenId> tokens);
@@ -61,6 +68,7 @@ class JudgedModel {
   std::unique_ptr<LlamaRunner> runner_;
   LlamaCache cache_;
   std::unique_ptr<llama_batch, FreeBatch> batch_;
+  llama_pos end_ = 0;  // of the state that was put
 };
 
 // The same state with its cells in another order: nothing is lost, only sums

@@ -14,9 +14,12 @@ size_t TopOf(std::span<const float> logits) {
 
 // Of a state that broke the model: as bad as it gets, and in order with what
 // others cost, which a NaN is not.
-TokenScore BrokenScore(double nll_exact) {
+TokenScore BrokenScore(const TokenScore& score) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  return {.kl = kInfinity, .nll_exact = nll_exact, .nll = kInfinity};
+  return {.kl = kInfinity,
+          .nll_exact = score.nll_exact,
+          .nll = kInfinity,
+          .right_exact = score.right_exact};
 }
 
 }  // namespace
@@ -64,9 +67,12 @@ TokenScore ScoreReference::CompareRow(size_t row,
   }
   const auto next = static_cast<size_t>(next_[row]);
   score.nll_exact = exact_sum - exact[next];
-  if (std::isnan(score.kl)) return BrokenScore(score.nll_exact);
+  score.right_exact = top_[row] == next;
+  if (std::isnan(score.kl)) return BrokenScore(score);
   score.nll = changed_sum - changed[next];
-  score.same_top1 = TopOf(changed) == top_[row];
+  const size_t top = TopOf(changed);
+  score.same_top1 = top == top_[row];
+  score.right = top == next;
   return score;
 }
 

@@ -26,6 +26,8 @@ struct TokenScore {
   double nll_exact = 0;  // of the token that does follow, nats
   double nll = 0;
   bool same_top1 = false;
+  bool right_exact = false;  // the likeliest token is the one that follows
+  bool right = false;
 };
 
 // The logits of the untouched cache for the scored tokens of one window, kept

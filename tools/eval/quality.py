@@ -40,28 +40,39 @@ QUICK_CODECS = ANCHORS + [
 COMPOSED_CODECS = ANCHORS + ["tsc:bits=8", "tsc", "pq:d=4,worst=0.1"]
 
 QUICK_TRAIN_TOKENS = 4096
+# Of 1,024 tokens and 8 facts each: shares to within 5 in 100 or better.
+RETRIEVAL_WINDOWS = 12
 
 
 class Run:
     """One call of reprise-eval."""
 
     def __init__(self, model, prefixes, windows, codecs, weights="f32",
-                 train_tokens=16384):
+                 train_tokens=16384, retrieval=0):
         self.model = model
         self.prefixes = prefixes
         self.windows = windows
         self.codecs = codecs
         self.weights = weights
         self.train_tokens = train_tokens
+        self.retrieval = retrieval  # windows with planted facts
 
 
-def plan(models, quick, codecs=None):
-    """The runs of a page: models are GGUF files, the first one the smallest."""
+def plan(models, quick, codecs=None, retrieval=None):
+    """The runs of a page: models are GGUF files, the first one the smallest.
+
+    retrieval: windows with planted facts in the run that has the most of
+    everything (None: the usual number).
+    """
     if quick:
         return [Run(models[0], [512], 2, codecs or QUICK_CODECS,
-                    train_tokens=QUICK_TRAIN_TOKENS)]
+                    train_tokens=QUICK_TRAIN_TOKENS,
+                    retrieval=retrieval or 0)]
+    if retrieval is None:
+        retrieval = RETRIEVAL_WINDOWS
     chosen = codecs or CODECS
-    runs = [Run(models[0], [1024], 6, codecs or CODECS + SWEEP),
+    runs = [Run(models[0], [1024], 6, codecs or CODECS + SWEEP,
+                retrieval=retrieval),
             Run(models[0], [128, 256, 512], 4, chosen),
             Run(models[0], [4096], 2, chosen)]
     # Larger ones read more slowly: fewer windows, and shorter training.
@@ -83,6 +94,8 @@ def command(run, arguments, json_path, plots):
             "--train-tokens", str(run.train_tokens),
             "--threads", str(arguments.threads),
             "--codecs", ";".join(run.codecs), "--json", json_path]
+    if run.retrieval:
+        line += ["--retrieval", str(run.retrieval)]
     if plots:
         line += ["--plots", plots]
     return line
@@ -120,11 +133,54 @@ def row_cells(row):
             else format(row["fallback_share"], ".2%")]
 
 
-def table(rows):
-    lines = ["| " + " | ".join(COLUMNS) + " |",
-             "|---|" + "---:|" * (len(COLUMNS) - 1)]
-    lines += ["| " + " | ".join(row_cells(row)) + " |" for row in rows]
-    return "\n".join(lines)
+FACT_COLUMNS = ["codec", "bits a value", "exact answers", "coded answers",
+                "kept", "KL of answers"]
+
+
+def fact_cells(row):
+    def count(name):
+        return "%d of %d" % (row["retrieval_%s_count" % name],
+                             row["retrieval_facts"])
+    return ["`%s`" % row["variant"], number(row["bpv"], ".2f"),
+            count("exact"), count("coded"),
+            with_error(row["retrieval_kept"], row["retrieval_kept_se"], ".3f"),
+            with_error(row["retrieval_kl"], row["retrieval_kl_se"], ".3g")]
+
+
+def markdown(columns, lines):
+    out = ["| " + " | ".join(columns) + " |",
+           "|---|" + "---:|" * (len(columns) - 1)]
+    return "\n".join(out + ["| " + " | ".join(cells) + " |"
+                            for cells in lines])
+
+
+def fact_text(rows):
+    """The table of planted facts; empty where none were."""
+    asked = [row for row in rows if row.get("retrieval_facts")]
+    if not asked:
+        return ""
+    return ("\nPlanted facts; KL of the shuffled cells' answers %.2g.\n\n" %
+            asked[0]["retrieval_noise_kl"] +
+            markdown(FACT_COLUMNS, [fact_cells(row) for row in asked]) + "\n")
+
+
+def curve_name(row):
+    return row["codec"].split(":")[0]
+
+
+def curve_text(rows):
+    """Bits a value at equal KL, for each codec that has several points."""
+    curves = {}
+    for row in rows:
+        if row.get("bpv_at_kl"):
+            curves.setdefault(curve_name(row), row["bpv_at_kl"])
+    if not curves:
+        return ""
+    at = sorted(next(iter(curves.values())), key=float, reverse=True)
+    lines = [["`%s`" % name] + [number(rates[kl], ".2f") for kl in at]
+             for name, rates in curves.items()]
+    return ("\nBits a value at a mean KL of\n\n" +
+            markdown(["codec"] + at, lines) + "\n")
 
 
 def block_key(row):
@@ -149,7 +205,9 @@ def block_text(rows):
             first["windows"], "" if first["windows"] == 1 else "s",
             first["scored_tokens"], first["cache_type"], first["ppl_exact"],
             first["noise_kl_mean"], first["noise_kl_max"]))
-    return "\n".join(lines) + "\n\n" + table(rows) + "\n"
+    return ("\n".join(lines) + "\n\n" +
+            markdown(COLUMNS, [row_cells(row) for row in rows]) + "\n" +
+            fact_text(rows) + curve_text(rows))
 
 
 HEAD = """# Quality: what each codec costs on real models
@@ -173,6 +231,15 @@ Two ratios, never mixed, both at 16 bits a value and over every stored byte
   the state ratio at n tokens, for any codec: a gain of appending, not of
   coding.
 
+**Planted facts** are lines such as "The access code is Maria-48213." in the
+text; the model is asked for each by the line's beginning. *Kept* is the share
+of those that the exact cache answers right, all digits, which the coded one
+answers too; its error is that of a binomial count, and KL is that of the
+answers' tokens.
+
+**Bits at a KL** are read off the line, on logarithmic axes, through a codec's
+points that are better than every cheaper one; nothing is extrapolated.
+
 Judged on %(text)s, profiles trained on %(train_text)s, which share no article.
 `llama:...` are llama.cpp's own cache types on the same states.
 %(warning)s"""
@@ -191,10 +258,10 @@ def page(rows, facts, plots):
 
 def null_failures(rows):
     """What must be 0 and is not."""
-    return ["%s at %d tokens of %s has KL %g" % (
-        row["variant"], row["prefix"], row["model"], row["kl_max"])
-        for row in rows
-        if row["variant"] in ("raw", "exact") and row["kl_max"] != 0]
+    return ["%s at %d tokens of %s has %s %g" % (
+        row["variant"], row["prefix"], row["model"], key, row[key])
+        for row in rows for key in ("kl_max", "retrieval_kl")
+        if row["variant"] in ("raw", "exact") and row.get(key)]
 
 
 def commit():
@@ -265,6 +332,9 @@ def main():
                         "';' between")
     parser.add_argument("--threads", type=int, default=1,
                         help="at most the cores that are free")
+    parser.add_argument("--retrieval", type=int,
+                        help="windows with planted facts (default: %d; with "
+                        "--quick: 0)" % RETRIEVAL_WINDOWS)
     parser.add_argument("--text", default="assets/wikitext2-test.txt")
     parser.add_argument("--train-text", default="assets/wikitext2-valid.txt")
     arguments = parser.parse_args()
@@ -276,7 +346,7 @@ def main():
         plots = os.path.join(arguments.out, "quality")
         clear_plots(plots)
     codecs = arguments.codecs.split(";") if arguments.codecs else None
-    runs = plan(arguments.model, arguments.quick, codecs)
+    runs = plan(arguments.model, arguments.quick, codecs, arguments.retrieval)
     rows, lines = run_all(runs, arguments, plots)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:

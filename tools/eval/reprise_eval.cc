@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tools/eval/eval_options.h"
+#include "tools/eval/eval_plots.h"
 #include "tools/eval/eval_report.h"
 #include "tools/eval/eval_run.h"
 #include "tools/eval/session_eval.h"
@@ -20,10 +21,8 @@ Status WriteResults(const EvalOptions& options,
                     const std::vector<EvalRow>& rows) {
   std::fputs(RowsTable(rows).c_str(), stdout);
   if (!options.json.empty()) {
-    nlohmann::json json = nlohmann::json::array();
-    for (const EvalRow& row : rows) json.push_back(RowJson(row));
     std::ofstream file(options.json);
-    file << json.dump(1) << "\n";
+    file << RowsJson(rows).dump(1) << "\n";
     file.close();
     if (!file) return UnavailableError("eval: can't write " + options.json);
   }

@@ -6,26 +6,6 @@
 #include <utility>
 
 namespace reprise {
-namespace {
-
-// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
-// generators", 2014): std's distributions differ between libraries.
-class SplitMix {
- public:
-  explicit SplitMix(uint64_t seed) : state_(seed) {}
-  uint64_t Below(uint64_t bound) {
-    state_ += 0x9e3779b97f4a7c15;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return (z ^ (z >> 31)) % bound;
-  }
-
- private:
-  uint64_t state_;
-};
-
-}  // namespace
 
 Result<std::vector<uint64_t>> ChooseWindows(uint64_t text_tokens,
                                             uint64_t window_tokens,

@@ -10,6 +10,25 @@
 
 namespace reprise {
 
+// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+// generators", 2014): std's distributions differ between libraries.
+class SplitMix {
+ public:
+  explicit SplitMix(uint64_t seed) : state_(seed) {}
+  uint64_t Next() {
+    state_ += 0x9e3779b97f4a7c15;
+    uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  }
+  // REQUIRES: bound > 0.
+  uint64_t Below(uint64_t bound) { return Next() % bound; }
+
+ private:
+  uint64_t state_;
+};
+
 // Where each window starts, ascending. Seed 0: one after the other from the
 // start of the text. Other seeds spread the tokens that are left over between
 // the windows at random, the same on every machine.

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <set>
 
+#include "tests/tools/eval/staged_codec.h"
 #include "tools/eval/eval_options.h"
 #include "tools/eval/eval_variant.h"
 #include "tools/eval/importance.h"
@@ -140,6 +141,57 @@ TEST(EvalVariantTest, RefusesWhatItDoesNotKnow) {
   }
 }
 
+TEST(EvalVariantTest, AStagedCodecIsAVariantATier) {
+  const StagedCodec codec;
+  EvalVariant variant;
+  variant.text = "evict:keep=0.5,then=staged:shift=2";
+  variant.codec = "evict+staged";
+  variant.parameters = "keep=0.5,shift=2";
+  variant.choice.codec = &codec;
+  variant.choice_text = "staged:shift=2";
+  const auto all = WithStagePrefixes(variant);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0].text, "evict:keep=0.5,then=staged@archive:shift=2");
+  EXPECT_EQ(all[0].parameters, "keep=0.5,shift=2,@archive");
+  EXPECT_EQ(all[0].stages, 1u);
+  EXPECT_EQ(all[1].text, "evict:keep=0.5,then=staged@coarse:shift=2");
+  EXPECT_EQ(all[1].stages, 2u);
+  EXPECT_EQ(all[2].text, variant.text);
+  EXPECT_EQ(all[2].stages, 0u);
+  for (const EvalVariant& each : all) {
+    EXPECT_EQ(each.choice_text, "staged:shift=2");
+    EXPECT_EQ(each.codec, "evict+staged");
+  }
+  // One that names its tier is alone.
+  EXPECT_EQ(WithStagePrefixes(all[1]).size(), 1u);
+}
+
+TEST(EvalVariantTest, ATierAfterTheNameIsAPrefixOfTheStages) {
+  const auto whole = ParseVariant("exact@exact");
+  ASSERT_TRUE(whole.ok()) << whole.status().ToString();
+  EXPECT_EQ(whole->stages, 1u);
+  EXPECT_EQ(whole->codec, "exact");
+  EXPECT_EQ(whole->choice_text, "exact");
+  const auto options = ParseVariant("tsc@near:bits=8");
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ(options->choice_text, "tsc:bits=8");
+  EXPECT_EQ(options->parameters, "bits=8,@near");
+  EXPECT_EQ(SplitVariants("raw,tsc@near:bits=8,exact").size(), 3u);
+  EXPECT_FALSE(ParseVariant("exact@archive").ok());
+  EXPECT_FALSE(ParseVariant("exact@nonesuch").ok());
+  EXPECT_FALSE(ParseVariant("exact@").ok());
+  // Every staged codec that is built.
+  for (const Codec* codec : AllCodecs()) {
+    for (uint32_t k = 0; k < codec->stage_count(nullptr); ++k) {
+      const Tier tier = codec->stage_tier(k, nullptr);
+      const auto variant = ParseVariant(std::string(codec->name()) + "@" +
+                                        std::string(TierName(tier)));
+      ASSERT_TRUE(variant.ok()) << variant.status().ToString();
+      EXPECT_LE(variant->stages, k + 1);
+    }
+  }
+}
+
 TEST(EvalVariantTest, SplitsListsWhoseOptionsHaveCommas) {
   using Names = std::vector<std::string>;
   EXPECT_EQ(SplitVariants("raw,exact;llama:q8_0"),
@@ -192,6 +244,10 @@ TEST_F(EvalOptionsTest, SaysWhichOptionIsWrong) {
   EXPECT_TRUE(has(refused(&EvalOptions::score, 0u), "--score is 0"));
   EXPECT_TRUE(has(refused(&EvalOptions::windows, 0u), "--windows is 0"));
   EXPECT_TRUE(has(refused(&EvalOptions::threads, 0), "--threads is 0"));
+  EXPECT_TRUE(has(refused(&EvalOptions::facts, 0u), "--facts is 0"));
+  EXPECT_TRUE(has(refused(&EvalOptions::facts, 25u), "--facts is 25"));
+  EXPECT_TRUE(
+      has(refused(&EvalOptions::retrieval, 10001u), "--retrieval is 10001"));
   EXPECT_TRUE(has(refused(&EvalOptions::keep, 1.5), "--keep is 1.5"));
   EXPECT_TRUE(has(refused(&EvalOptions::cache_type, "q8_0"), "q8_0"));
   EXPECT_TRUE(has(refused(&EvalOptions::text, ""), "--text"));
@@ -220,7 +276,14 @@ TEST_F(EvalOptionsTest, ListsVariantsOnceAndAgainWithEviction) {
 TEST_F(EvalOptionsTest, WithoutAListEveryCodecIsJudged) {
   const auto variants = VariantsOf(options_);
   ASSERT_TRUE(variants.ok());
-  EXPECT_EQ(variants->size(), AllCodecs().size() + 2);
+  size_t wanted = 2;
+  for (const Codec* codec : AllCodecs()) {
+    EvalVariant variant;
+    variant.text = variant.choice_text = codec->name();
+    variant.choice.codec = codec;
+    wanted += WithStagePrefixes(variant).size();
+  }
+  EXPECT_EQ(variants->size(), wanted);
 }
 
 TEST_F(EvalOptionsTest, ReadsACommandLine) {

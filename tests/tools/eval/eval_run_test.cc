@@ -70,6 +70,51 @@ TEST_F(EvalRunTest, NullCodecsCostNothingAndLossyOnesDo) {
   EXPECT_LT(by_name["raw"].noise.kl.mean, 0.02);
 }
 
+TEST_F(EvalRunTest, PlantedFactsAreAskedFor) {
+  options_.prefixes = {256};
+  options_.retrieval = 2;
+  options_.facts = 4;
+  options_.codecs = {"exact;llama:q4_0;evict:keep=0.5,by=random"};
+  uint64_t done = 0;
+  uint64_t total = 0;
+  EvalObserver observer;
+  observer.on_progress = [&](uint64_t now, uint64_t of) {
+    done = now;
+    total = of;
+  };
+  const auto rows = RunEval(options_, observer);
+  ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+  EXPECT_EQ(done, total);
+  ASSERT_EQ(rows->size(), 3u);
+  for (const EvalRow& row : *rows) EXPECT_EQ(row.retrieval.facts(), 8u);
+  const RetrievalFigures& exact = (*rows)[0].retrieval;
+  // The model can do it, and losing nothing costs nothing.
+  EXPECT_GE(exact.exact.count, 6u);
+  EXPECT_EQ(exact.coded.count, exact.exact.count);
+  EXPECT_EQ(exact.kept.share(), 1);
+  EXPECT_EQ(exact.kl.mean, 0);
+  EXPECT_GT((*rows)[1].retrieval.kl.mean, 0);
+  EXPECT_LT((*rows)[1].retrieval.kl.mean, 0.5);
+  // Digits that are dropped can't be found again.
+  const RetrievalFigures& evicted = (*rows)[2].retrieval;
+  EXPECT_LT(evicted.coded.count, exact.exact.count);
+  EXPECT_GT(evicted.kl.mean, (*rows)[1].retrieval.kl.mean);
+}
+
+TEST_F(EvalRunTest, AnyTextIsJudgedChatsToo) {
+  options_.text = "assets/mtbench-chats-test.txt";
+  options_.train_text = "assets/mtbench-chats-train.txt";
+  options_.train_tokens = 512;
+  options_.retrieval = 1;
+  options_.facts = 2;
+  options_.codecs = {"exact;tsc:bits=8"};
+  const auto rows = RunEval(options_, {});
+  ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+  EXPECT_EQ((*rows)[0].text, "mtbench-chats-test.txt");
+  EXPECT_EQ((*rows)[0].quality.kl_max, 0);
+  EXPECT_EQ((*rows)[1].retrieval.facts(), 2u);
+}
+
 TEST_F(EvalRunTest, EveryCacheTypeCanBeJudged) {
   options_.codecs = {"exact"};
   for (const char* type : {"bf16", "f32"}) {
@@ -106,6 +151,16 @@ TEST_F(EvalRunTest, SaysWhenTheTextIsTooShort) {
   options_.codecs = {"raw"};
   const auto rows = RunEval(options_, {});
   EXPECT_EQ(rows.status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(EvalRunTest, SaysWhenFactsDoNotFit) {
+  options_.prefixes = {64};
+  options_.retrieval = 1;
+  options_.codecs = {"raw"};
+  const Status status = RunEval(options_, {}).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("64 coded tokens"), std::string_view::npos)
+      << status.ToString();
 }
 
 }  // namespace

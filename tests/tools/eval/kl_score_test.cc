@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -53,6 +54,29 @@ TEST(KlScoreTest, AgreesWithADirectComputation) {
     EXPECT_GT(scores[row].kl, 0);
     EXPECT_NEAR(scores[row].nll, LogSumExp(q) - q[next[row]], 1e-12);
     EXPECT_NEAR(scores[row].nll_exact, LogSumExp(p) - p[next[row]], 1e-12);
+  }
+}
+
+TEST(KlScoreTest, SaysWhetherTheTokenThatFollowsWasTheLikeliest) {
+  const std::vector<float> exact = RandomLogits(4, 1);
+  std::vector<float> changed = exact;
+  std::vector<TokenId> next;
+  for (size_t row = 0; row < 4; ++row) {
+    const auto begin =
+        exact.begin() + static_cast<ptrdiff_t>(row * kVocabulary);
+    const auto top = std::max_element(begin, begin + kVocabulary) - begin;
+    // Rows 0 and 1 are right as they are, in 1 and 3 another token wins.
+    const auto other = static_cast<size_t>((top + 7) % kVocabulary);
+    next.push_back(
+        static_cast<TokenId>(row < 2 ? static_cast<size_t>(top) : other));
+    if (row % 2 == 1) changed[row * kVocabulary + other] = 100;
+  }
+  const auto scores = ScoreReference(exact, kVocabulary, next).Compare(changed);
+  const bool wanted_exact[] = {true, true, false, false};
+  const bool wanted[] = {true, false, false, true};
+  for (size_t row = 0; row < 4; ++row) {
+    EXPECT_EQ(scores[row].right_exact, wanted_exact[row]) << row;
+    EXPECT_EQ(scores[row].right, wanted[row]) << row;
   }
 }
 

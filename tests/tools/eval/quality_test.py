@@ -17,15 +17,19 @@ ROW = {"model": "Small", "weights": "f32", "cache_type": "f16",
 LOSSY = dict(ROW, variant="tsc", codec="tsc", kl_mean=0.0175, kl_se=0.005,
              kl_max=1.25, ppl_delta=0.5, ppl_delta_se=None, bpv=4.43,
              state_ratio=3.61, history_ratio=925.0, fallback_share=0.0123)
+FACTS = {"retrieval_facts": 96, "retrieval_exact_count": 90,
+         "retrieval_coded_count": 60, "retrieval_kept": 0.65,
+         "retrieval_kept_se": 0.05, "retrieval_kl": 0.2,
+         "retrieval_kl_se": 0.01, "retrieval_noise_kl": 3e-7}
 NO_SIZE = dict(ROW, variant="shuffled", bpv=None, state_ratio=None,
                history_ratio=None)
-FACTS = {"command": "./dev eval", "commit": "abc", "text": "a.txt",
-         "train_text": "b.txt", "warning": "", "runs": ["reprise eval x"]}
+PAGE = {"command": "./dev eval", "commit": "abc", "text": "a.txt",
+        "train_text": "b.txt", "warning": "", "runs": ["reprise eval x"]}
 
 
 class QualityTest(unittest.TestCase):
     def test_page_has_every_row_and_fact(self):
-        text = quality.page([ROW, LOSSY], FACTS, ["rate.svg"])
+        text = quality.page([ROW, LOSSY], PAGE, ["rate.svg"])
         for part in ["abc", "a.txt", "b.txt", "reprise eval x", "`tsc`",
                      "(quality/rate.svg)", "0.0175 ± 0.005", "925.0",
                      "1.23%", "1.2e-07", "### Small, weights f32, 512"]:
@@ -47,6 +51,38 @@ class QualityTest(unittest.TestCase):
         self.assertEqual(quality.null_failures([ROW, LOSSY]), [])
         broken = dict(ROW, variant="exact", kl_max=1e-9)
         self.assertEqual(len(quality.null_failures([broken])), 1)
+
+        broken = dict(ROW, variant="raw", retrieval_kl=1e-9)
+        self.assertEqual(len(quality.null_failures([broken])), 1)
+
+    def test_planted_facts_have_a_table_where_there_were_any(self):
+        text = quality.block_text([ROW, dict(LOSSY, **FACTS)])
+        for part in ["90 of 96", "60 of 96", "0.650 ± 0.05", "0.2 ± 0.01",
+                     "3e-07"]:
+            self.assertIn(part, text)
+        self.assertEqual(len(quality.fact_cells(dict(LOSSY, **FACTS))),
+                         len(quality.FACT_COLUMNS))
+        self.assertNotIn("Planted", quality.block_text([ROW, LOSSY]))
+
+    def test_bits_at_equal_kl_are_a_line_a_codec(self):
+        rates = {"0.001": 5.5, "0.01": 4.25, "0.05": None}
+        rows = [ROW, dict(LOSSY, bpv_at_kl=rates),
+                dict(LOSSY, variant="tsc:bits=8", bpv_at_kl=rates),
+                dict(LOSSY, codec="llama:q4_0", bpv_at_kl=rates),
+                dict(LOSSY, codec="llama:q8_0", bpv_at_kl=rates)]
+        text = quality.curve_text(rows)
+        self.assertIn("| codec | 0.05 | 0.01 | 0.001 |", text)
+        self.assertEqual(text.count("| - | 4.25 | 5.50 |"), 2)
+        self.assertIn("`llama`", text)
+        self.assertEqual(quality.curve_text([ROW]), "")
+
+    def test_planted_facts_are_in_the_largest_run_alone(self):
+        full = [r.retrieval for r in quality.plan(["small", "large"], False)]
+        self.assertEqual(full[0], quality.RETRIEVAL_WINDOWS)
+        self.assertFalse(any(full[1:]))
+        self.assertEqual(quality.plan(["s"], True)[0].retrieval, 0)
+        self.assertEqual(quality.plan(["s"], True, None, 3)[0].retrieval, 3)
+        self.assertEqual(quality.plan(["s"], False, None, 0)[0].retrieval, 0)
 
     def test_quick_is_one_run_of_the_first_model(self):
         runs = quality.plan(["small", "large"], True)
@@ -71,6 +107,10 @@ class QualityTest(unittest.TestCase):
         self.assertTrue(shown.startswith("reprise eval --model m.gguf "))
         self.assertNotIn("/models", shown)
         self.assertIn("--prefix 128,256", shown)
+        self.assertNotIn("--retrieval", shown)
+        run.retrieval = 5
+        self.assertIn("--retrieval 5",
+                      quality.shown_command(run, arguments))
 
 
 if __name__ == "__main__":

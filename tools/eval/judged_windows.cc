@@ -1,0 +1,112 @@
+#include "tools/eval/judged_windows.h"
+
+#include <string>
+#include <utility>
+
+#include "base/limits.h"
+#include "tools/eval/planted_facts.h"
+#include "tools/eval/text_windows.h"
+
+namespace reprise {
+namespace {
+
+uint64_t SeedOf(const EvalOptions& options, size_t window) {
+  return options.seed * 1'000'003 + window;
+}
+
+Result<FactTokens> TokensOfFact(const LlamaRunner& runner, const Fact& fact) {
+  FactTokens out;
+  REPRISE_ASSIGN_OR_RETURN(out.question, runner.Tokenize(fact.question, false));
+  REPRISE_ASSIGN_OR_RETURN(out.answer, runner.Tokenize(fact.answer, false));
+  REPRISE_ASSIGN_OR_RETURN(out.end, runner.Tokenize(fact.end, false));
+  const size_t asked = out.question.size() + out.answer.size();
+  if (!out.question.empty() && !out.answer.empty() &&
+      asked <= kQuestionTokens) {
+    return out;
+  }
+  return FailedPreconditionError(
+      "eval: a question about a fact and its answer are " +
+      std::to_string(asked) + " tokens of this model, at most " +
+      std::to_string(kQuestionTokens) + " are read");
+}
+
+Result<PlantedWindow> Plant(const LlamaRunner& runner,
+                            std::span<const TokenId> text, uint32_t facts,
+                            uint64_t seed) {
+  PlantRequest request;
+  for (const Fact& fact : MakeFacts(facts, seed)) {
+    REPRISE_ASSIGN_OR_RETURN(FactTokens tokens, TokensOfFact(runner, fact));
+    request.facts.push_back(std::move(tokens));
+  }
+  std::vector<size_t> borders;
+  std::string last = runner.TextOf(text.first(1));
+  for (size_t i = 1; i < text.size(); ++i) {
+    std::string next = runner.TextOf(text.subspan(i, 1));
+    if (IsBorder(last, next)) borders.push_back(i);
+    last = std::move(next);
+  }
+  request.text = text;
+  request.borders = borders;
+  request.window_tokens = text.size();
+  // The tail is not coded.
+  request.coded_tokens = text.size() / kSegmentTokens * kSegmentTokens;
+  request.seed = seed;
+  return PlantFacts(std::move(request));
+}
+
+}  // namespace
+
+Result<std::vector<JudgedWindow>> TextWindows(std::span<const TokenId> text,
+                                              uint32_t prefix,
+                                              const EvalOptions& options) {
+  const uint64_t length = uint64_t{prefix} + options.score + 1;
+  REPRISE_ASSIGN_OR_RETURN(
+      const std::vector<uint64_t> starts,
+      ChooseWindows(text.size(), length, options.windows, options.seed));
+  std::vector<JudgedWindow> windows;
+  for (const uint64_t start : starts) {
+    const auto at = text.begin() + static_cast<ptrdiff_t>(start);
+    const auto end = at + prefix;
+    JudgedWindow window;
+    window.prefix.assign(at, end);
+    // The tokens that do follow: those read, but the first, and one more.
+    window.continuations.push_back(
+        {.tokens = {end, end + options.score},
+         .next = {end + 1, end + 1 + options.score}});
+    window.seed = SeedOf(options, windows.size());
+    windows.push_back(std::move(window));
+  }
+  return windows;
+}
+
+Result<std::vector<JudgedWindow>> FactWindows(const LlamaRunner& runner,
+                                              std::span<const TokenId> text,
+                                              uint32_t prefix,
+                                              const EvalOptions& options) {
+  std::vector<JudgedWindow> windows;
+  if (options.retrieval == 0) return windows;
+  REPRISE_ASSIGN_OR_RETURN(
+      const std::vector<uint64_t> starts,
+      ChooseWindows(text.size(), prefix, options.retrieval, options.seed));
+  for (const uint64_t start : starts) {
+    JudgedWindow window;
+    window.seed = SeedOf(options, windows.size());
+    REPRISE_ASSIGN_OR_RETURN(
+        PlantedWindow planted,
+        Plant(runner, text.subspan(start, prefix), options.facts, window.seed));
+    window.prefix = std::move(planted.tokens);
+    for (FactTokens& fact : planted.facts) {
+      Continuation asked;
+      asked.tokens = std::move(fact.question);
+      asked.first_scored = asked.tokens.size() - 1;
+      asked.tokens.insert(asked.tokens.end(), fact.answer.begin(),
+                          fact.answer.end() - 1);
+      asked.next = std::move(fact.answer);
+      window.continuations.push_back(std::move(asked));
+    }
+    windows.push_back(std::move(window));
+  }
+  return windows;
+}
+
+}  // namespace reprise
