@@ -139,7 +139,11 @@ Status CheckEvalOptions(const EvalOptions& options) {
     return Refuse("--cache-type", type, "f16, bf16 and f32");
   }
   REPRISE_RETURN_IF_ERROR(ProfileFilesOf(options).status());
-  if (!options.session.empty()) return Status();
+  if (!options.session.empty()) {
+    if (options.retrieval == 0) return Status();
+    return InvalidArgumentError(
+        "eval: --retrieval plants facts in a text, a session is as it is");
+  }
   if (options.text.empty()) {
     return InvalidArgumentError("eval: --text or --session is wanted");
   }

@@ -254,6 +254,10 @@ TEST_F(EvalOptionsTest, SaysWhichOptionIsWrong) {
   EXPECT_TRUE(has(refused(&EvalOptions::prefixes, std::vector<uint32_t>()),
                   "--prefix is an empty list"));
   EXPECT_TRUE(has(refused(&EvalOptions::text, "/nowhere"), "can't read"));
+  options_.session = "chat";
+  EXPECT_EQ(Code(), StatusCode::kOk);
+  EXPECT_TRUE(has(refused(&EvalOptions::retrieval, 1u), "--retrieval"));
+  options_.session.clear();
   options_.profiles = {"tsc"};
   EXPECT_EQ(Code(), StatusCode::kInvalidArgument);
   options_.profiles = {"pq:d=4=some.profile"};
