@@ -13,6 +13,7 @@
 #include "bench/nearest_reference.h"
 #include "bench/zstd_reference.h"
 #include "codec/exact_simd.h"
+#include "codec/float_rows.h"
 #include "codec/vector_codec.h"
 #include "codec/vector_kernel.h"
 #include "codec/vector_profile.h"
@@ -70,8 +71,8 @@ struct Errors {
       x.resize(count);
       y.resize(count);
       for (uint32_t t = 0; t < kSegmentTokens; ++t) {
-        VectorLoad(slice.spec->dtype, unit.raw.data() + at, count, x.data());
-        VectorLoad(slice.spec->dtype, decoded.data() + at, count, y.data());
+        LoadFloats(slice.spec->dtype, unit.raw.data() + at, count, x.data());
+        LoadFloats(slice.spec->dtype, decoded.data() + at, count, y.data());
         at += slice.token_bytes();
         if (unit.info.first_token + t == 0) continue;
         const VectorError error = VectorRowError(x.data(), y.data(), count);
@@ -226,12 +227,12 @@ std::vector<Search> SearchesOf(const KvCorpus& corpus, const Trained& trained) {
         search.width = profile.parts().width(plane.dim, b);
         search.values.resize(uint64_t{search.width} * tokens);
         search.centroids.resize(uint64_t{search.width} * shape.centroids);
-        VectorLoad(DType::kF16, profile.book(plane, h, b).centroids,
+        LoadFloats(DType::kF16, profile.book(plane, h, b).centroids,
                    search.width * shape.centroids, search.centroids.data());
       }
     }
     for (uint32_t t = 0; t < tokens; ++t) {
-      VectorLoad(plane.dtype,
+      LoadFloats(plane.dtype,
                  rows + uint64_t{t} * channels * DTypeBytes(plane.dtype),
                  channels, row.data());
       for (uint32_t c = 0; c < channels; ++c) {

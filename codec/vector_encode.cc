@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "codec/float_element.h"
+#include "codec/float_rows.h"
 #include "codec/vector_simd.h"
 
 namespace reprise {
@@ -101,12 +102,12 @@ void VectorFrameEncoder::LoadBook(const Head& head, uint32_t block,
   book_ = {book.centroids, width, book.half_norms};
   const uint32_t count = profile_.parts().shape.centroids;
   if (width == book.stored_width) {
-    VectorLoad(DType::kF16, book.centroids, count * width, wide_);
+    LoadFloats(DType::kF16, book.centroids, count * width, wide_);
     return;
   }
   // The shorter block at the end of a head, by the first components.
   for (uint32_t c = 0; c < count; ++c) {
-    VectorLoadScalar(DType::kF16,
+    LoadFloatsScalar(DType::kF16,
                      book.centroids + 2 * uint64_t{c} * book.stored_width,
                      width, wide_ + uint64_t{c} * width);
   }
@@ -122,7 +123,7 @@ TokenMask VectorFrameEncoder::LoadHead(const Head& head) {
   TokenMask raw = 0;
   for (uint32_t t = 0; t < token_count_; ++t) {
     float* exact = exact_ + uint64_t{t} * dim;
-    VectorLoad(head.plane->dtype, head.rows + t * head.stride, dim, exact);
+    LoadFloats(head.plane->dtype, head.rows + t * head.stride, dim, exact);
     // Infinite or NaN as soon as one of the terms is.
     float sum = 0;
     for (uint32_t i = 0; i < dim; ++i) {
@@ -169,7 +170,7 @@ void VectorFrameEncoder::MeasureHead(const Head& head, uint32_t head_index,
     if (raw_[head_index] >> t & 1) continue;
     VectorDecodeRow(table, CodesOf(codes, table.blocks(), t), decoded);
     // The values of the search have been used.
-    VectorLoad(head.plane->dtype, decoded, dim, values_);
+    LoadFloats(head.plane->dtype, decoded, dim, values_);
     const VectorError error =
         VectorRowError(exact_ + uint64_t{t} * dim, values_, dim);
     candidates_[candidate_count_++] = {error.relative(), head_index, t};

@@ -4,8 +4,6 @@
 #include <cstring>
 #include <limits>
 
-#include "codec/float_element.h"
-
 namespace reprise {
 namespace {
 
@@ -69,14 +67,6 @@ void VectorNearerScalar(const VectorSearch& search, float* distances) {
       sum += d * d;
     }
     if (sum < distances[i]) distances[i] = sum;
-  }
-}
-
-void VectorLoadScalar(DType dtype, const uint8_t* elements, uint32_t count,
-                      float* out) {
-  const uint32_t bytes = DTypeBytes(dtype);
-  for (uint32_t i = 0; i < count; ++i) {
-    out[i] = LoadElement(dtype, elements + uint64_t{i} * bytes);
   }
 }
 

@@ -13,8 +13,6 @@
 
 #include <cstdint>
 
-#include "codec/model_spec.h"
-
 namespace reprise {
 
 inline constexpr uint32_t kVectorMaxBlock = 16;
@@ -52,11 +50,6 @@ void VectorNearestScalar(const VectorSearch& search, uint8_t* codes);
 // search: what seeding works on.
 //   distances [RoundUpToLanes(count)]
 void VectorNearerScalar(const VectorSearch& search, float* distances);
-
-// Adjacent elements as f32. REQUIRES: IsFloatDType(dtype).
-//   out [count]
-void VectorLoadScalar(DType dtype, const uint8_t* elements, uint32_t count,
-                      float* out);
 
 // Where a head's decoded blocks lie: for each block and code an entry, which
 // is copied as it is.

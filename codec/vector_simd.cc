@@ -3,10 +3,7 @@
 // targets without them must find the same centroids.
 #include "codec/vector_simd.h"
 
-#include <cstring>
 #include <limits>
-
-#include "codec/float_element.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_simd.cc"
@@ -154,51 +151,6 @@ void Nearer(const VectorSearch& search, float* distances) {
   }
 }
 
-#if HWY_TARGET == HWY_SCALAR
-
-void Load(DType dtype, const uint8_t* elements, uint32_t count, float* out) {
-  VectorLoadScalar(dtype, elements, count, out);
-}
-
-#else
-
-// 16-bit elements in the low half of each lane, to f32: see float_element.h.
-template <bool kIsF16>
-HWY_INLINE VF Widen(VU bits) {
-  const DF d;
-  const DU du;
-  if constexpr (!kIsF16) return hn::BitCast(d, hn::ShiftLeft<16>(bits));
-  const VU exponent = hn::And(bits, hn::Set(du, 0x7c00u));
-  const VU magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7fffu)));
-  const VF scaled = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112f));
-  const VU special = hn::IfThenElseZero(hn::Eq(exponent, hn::Set(du, 0x7c00u)),
-                                        hn::Set(du, 0x7f800000u));
-  const VU sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
-  return hn::BitCast(d, hn::Or(hn::Or(hn::BitCast(du, scaled), special), sign));
-}
-
-template <bool kIsF16>
-void Load16(const uint8_t* elements, uint32_t count, float* out) {
-  const hn::Rebind<uint16_t, DU> d16;
-  uint32_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    alignas(64) uint16_t bits[kLanes];
-    std::memcpy(bits, elements + uint64_t{i} * 2, sizeof bits);
-    const VU wide = hn::PromoteTo(DU(), hn::Load(d16, bits));
-    hn::StoreU(Widen<kIsF16>(wide), DF(), out + i);
-  }
-  VectorLoadScalar(kIsF16 ? DType::kF16 : DType::kBf16,
-                   elements + uint64_t{i} * 2, count - i, out + i);
-}
-
-void Load(DType dtype, const uint8_t* elements, uint32_t count, float* out) {
-  if (dtype == DType::kF16) return Load16<true>(elements, count, out);
-  if (dtype == DType::kBf16) return Load16<false>(elements, count, out);
-  std::memcpy(out, elements, uint64_t{count} * sizeof(float));
-}
-
-#endif  // HWY_TARGET == HWY_SCALAR
-
 }  // namespace HWY_NAMESPACE
 }  // namespace reprise
 HWY_AFTER_NAMESPACE();
@@ -208,7 +160,6 @@ namespace reprise {
 
 HWY_EXPORT(Nearest);
 HWY_EXPORT(Nearer);
-HWY_EXPORT(Load);
 
 void VectorNearest(const VectorSearch& search, uint8_t* codes) {
   HWY_DYNAMIC_DISPATCH(Nearest)(search, codes);
@@ -216,11 +167,6 @@ void VectorNearest(const VectorSearch& search, uint8_t* codes) {
 
 void VectorNearer(const VectorSearch& search, float* distances) {
   HWY_DYNAMIC_DISPATCH(Nearer)(search, distances);
-}
-
-void VectorLoad(DType dtype, const uint8_t* elements, uint32_t count,
-                float* out) {
-  HWY_DYNAMIC_DISPATCH(Load)(dtype, elements, count, out);
 }
 
 }  // namespace reprise

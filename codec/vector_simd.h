@@ -12,8 +12,6 @@ namespace reprise {
 
 void VectorNearest(const VectorSearch& search, uint8_t* codes);
 void VectorNearer(const VectorSearch& search, float* distances);
-void VectorLoad(DType dtype, const uint8_t* elements, uint32_t count,
-                float* out);
 
 }  // namespace reprise
 

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "codec/float_element.h"
+#include "codec/float_rows.h"
 #include "codec/message.h"
 #include "codec/vector_options.h"
 #include "codec/vector_simd.h"
@@ -146,7 +147,7 @@ void VectorTrainer::LoadHead(size_t plane_index, uint32_t head) {
   std::vector<float> row(dim);
   double sum = 0;
   for (uint32_t t = 0; t < count; ++t) {
-    VectorLoad(plane.dtype,
+    LoadFloats(plane.dtype,
                data_[plane_index].rows.data() +
                    (uint64_t{t} * plane.heads + head) * head_bytes,
                dim, row.data());

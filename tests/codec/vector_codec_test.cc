@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "codec/float_element.h"
+#include "codec/float_rows.h"
 #include "codec/vector_kernel.h"
 #include "codec/vector_profile.h"
 #include "tests/support/codec_frames.h"
@@ -39,9 +40,9 @@ struct Coded {
     std::vector<float> x(dim);
     std::vector<float> y(dim);
     const uint64_t at = uint64_t{head} * dim * DTypeBytes(dtype);
-    VectorLoadScalar(dtype, rows->RowView(slice, token).data() + at, dim,
+    LoadFloatsScalar(dtype, rows->RowView(slice, token).data() + at, dim,
                      x.data());
-    VectorLoadScalar(dtype, decoded->RowView(slice, token).data() + at, dim,
+    LoadFloatsScalar(dtype, decoded->RowView(slice, token).data() + at, dim,
                      y.data());
     return VectorRowError(x.data(), y.data(), dim).relative();
   }

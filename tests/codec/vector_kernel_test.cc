@@ -199,24 +199,6 @@ TEST(VectorKernelTest, EveryInstructionSetMeasuresTheSameDistances) {
   });
 }
 
-TEST(VectorKernelTest, EveryInstructionSetLoadsTheSameBits) {
-  std::vector<uint8_t> elements(65536 * 2 + 4);
-  for (uint32_t i = 0; i < 65536; ++i) {
-    StoreLe(&elements[2 * i], static_cast<uint16_t>(i));
-  }
-  ForEachTarget([&] {
-    for (const DType dtype : {DType::kF16, DType::kBf16, DType::kF32}) {
-      for (const uint32_t count : {1u, 7u, 32767u, 32768u}) {
-        std::vector<float> wanted(count);
-        std::vector<float> out(count);
-        VectorLoadScalar(dtype, elements.data(), count, wanted.data());
-        VectorLoad(dtype, elements.data(), count, out.data());
-        ASSERT_EQ(std::memcmp(out.data(), wanted.data(), count * 4), 0);
-      }
-    }
-  });
-}
-
 TEST(VectorKernelTest, CodesOfAnyWidthComeBack) {
   Random random(5);
   for (uint32_t bits = 1; bits <= 8; ++bits) {
