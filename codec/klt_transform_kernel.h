@@ -52,8 +52,9 @@ struct KltGroupData {
 // a frame pass. What pads it is zero (128). Immutable.
 class KltTransform {
  public:
-  static constexpr uint32_t kBlock = 32;  // channels
-  static constexpr uint32_t kQuad = 4;    // coefficients
+  static constexpr uint32_t kBlock = 32;                  // channels
+  static constexpr uint32_t kQuad = 4;                    // coefficients
+  static constexpr uint32_t kQuadBytes = kBlock * kQuad;  // of a block
   static constexpr int32_t kBias = 128;
 
   explicit KltTransform(const KltGroupData& data);
@@ -87,8 +88,6 @@ class KltTransform {
   }
 
  private:
-  static constexpr uint32_t kQuadBytes = kBlock * kQuad;
-
   void Pack(const int8_t* columns, uint32_t count, uint32_t quad_count,
             uint64_t at);
 
@@ -102,7 +101,7 @@ class KltTransform {
 
 // What the loops keep from call to call. One a thread.
 struct KltScratch {
-  std::vector<uint64_t> words;
+  std::vector<uint8_t> bytes;
   std::vector<float> floats;
 };
 
