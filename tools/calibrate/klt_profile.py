@@ -173,7 +173,8 @@ def decode(data):
     _want(notes <= MAX_NOTES and not any(data[96:128]), "notes or reserved")
     found = Profile()
     found.pairing, found.weights, found.step = PAIRINGS[pairing], weights, step
-    found.kind, found.raw_first, found.lo0, found.lo1 = kind, raw_first, lo0, lo1
+    found.kind, found.raw_first = kind, raw_first
+    found.lo0, found.lo1 = lo0, lo1
     found.least, found.largest, found.exponent = least, largest, exponent
     found.turns = reader.array("Q", rotary // 2)
     found.planes = [_plane(reader, rotary) for _ in range(planes)]
@@ -215,7 +216,8 @@ def _group(reader, profile):
     group.first_layer, group.layer_count = first, count
     planes = planes_of(profile, group)
     _want(0 < count <= 1024 - first and planes and reserved == 0 and
-          n <= MAX_WIDTH and n == sum(p.channels() for p in planes), "group of layer %d", first)
+          n <= MAX_WIDTH and n == sum(p.channels() for p in planes),
+          "group of layer %d", first)
     _want(group.lead <= n and (group.lead % ROW == 0 or group.lead == n),
           "lead %d of %d", group.lead, n)
     group.mu = reader.array("f", n)
