@@ -27,8 +27,9 @@ HELD = 3                     # windows that levels and tables are taken from
 GROUP_BYTES = 256 << 10      # of a frame's layers, 64 tokens in 16 bits
 TIERS = ("archive", "coarse", "near")
 JUDGED = 2                   # held-out windows that KL is measured on
-COHERENT = 4                 # windows that coherence is measured on
+COHERENT = 2                 # windows that coherence is measured on
 FACTS = 8
+FIRST_GUESS = 2.0            # of a step, in units of the median spread
 LEAST_TOKENS = 10            # for each channel of a group
 
 
@@ -110,7 +111,7 @@ def gather_windows(options, model, tokenizer, weights):
     some = rows[::max(1, count // COHERENT)][:COHERENT]
     return rows, gathered, gather.coherence(
         model, weights, some, PREFIX, options.cache, fit.SKIPPED,
-        2 * options.samples, report)
+        options.samples, report)
 
 
 class Judge:
@@ -149,7 +150,7 @@ def choose_step(groups, gathered, held, judged, settings, wanted, frame):
 
     KL goes about with the square of the step where it is small.
     """
-    step = 0.25 * min_spread(groups)
+    step = FIRST_GUESS * spread(groups)
     for _ in range(4):
         table = fit.set_tables(groups, gathered, held, step, settings)
 
@@ -166,8 +167,8 @@ def choose_step(groups, gathered, held, judged, settings, wanted, frame):
     return step, table, kls, bits, code
 
 
-def min_spread(groups):
-    """A first guess: the root of the variance that half of all is above."""
+def spread(groups):
+    """The root of the median of the coefficients' variances."""
     every = numpy.concatenate([group.form.variance for group in groups])
     return float(numpy.sqrt(numpy.median(every)))
 

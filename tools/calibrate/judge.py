@@ -4,10 +4,12 @@ import random
 
 import torch
 
-PLACES = ("harbour", "library", "museum", "station", "castle", "brewery",
-          "school", "hospital", "theatre", "bakery", "garden", "chapel")
-FACT = "\n\nThe secret code of the %s is %s.\n\n"
-QUESTION = "\n\nThe secret code of the %s is"
+# The name stands right before the digits: two words away, a small model finds
+# seven in ten at best.
+FACT = "\nThe access code is %s-%s.\n"
+QUESTION = "\nThe access code is %s-"
+NAMES = ("Amelia", "Boris", "Carla", "Dennis", "Elena", "Felix", "Greta",
+         "Hugo", "Irene", "Jonas", "Karen", "Leo")
 
 
 def cache_of(model, values):
@@ -41,17 +43,17 @@ class Planted:
 
     def __init__(self, tokenizer, filler, length, facts, seed):
         dice = random.Random(seed)
-        places = dice.sample(PLACES, facts)
-        codes = ["%05d" % dice.randrange(100000) for _ in places]
+        names = dice.sample(NAMES, facts)
+        codes = [str(dice.randrange(10000, 100000)) for _ in names]
         self.ids, self.questions = [], []
         used = 0
-        for i, (place, code) in enumerate(zip(places, codes)):
-            fact = tokenizer.encode(FACT % (place, code)).ids
+        for i, (name, code) in enumerate(zip(names, codes)):
+            fact = tokenizer.encode(FACT % (name, code)).ids
             room = (i + 1) * length // (facts + 1) - len(self.ids) - len(fact)
             self.ids += filler[used:used + room] + fact
             used += room
-            ask = tokenizer.encode(QUESTION % place).ids
-            whole = tokenizer.encode((QUESTION + " %s") % (place, code)).ids
+            ask = tokenizer.encode(QUESTION % name).ids
+            whole = tokenizer.encode((QUESTION + "%s") % (name, code)).ids
             self.questions.append((ask, whole[len(ask):]))
         self.ids += filler[used:used + length - len(self.ids)]
 
