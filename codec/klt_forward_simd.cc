@@ -277,7 +277,16 @@ HWY_EXPORT(Forward);
 HWY_EXPORT(Quantise);
 HWY_EXPORT(Coarser);
 
+namespace {
+void (*replacement)(const KltForwardJob&, KltScratch*) = nullptr;
+}  // namespace
+
+void ReplaceKltForward(void (*forward)(const KltForwardJob&, KltScratch*)) {
+  replacement = forward;
+}
+
 void KltForward(const KltForwardJob& job, KltScratch* scratch) {
+  if (replacement != nullptr) return replacement(job, scratch);
   HWY_DYNAMIC_DISPATCH(Forward)(job, scratch);
 }
 
