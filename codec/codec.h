@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -54,6 +55,23 @@ class CodecScratch {
   // Valid until the next call with the same slot. REQUIRES: slot < 8.
   uint8_t* Get(uint32_t slot, uint64_t bytes);
 
+  // For codecs that want more than bytes: an object of a type of their own,
+  // made anew when another type, or none, is held.
+  class Kept {
+   public:
+    virtual ~Kept() = default;
+  };
+  template <typename T>
+  T* Keep() {
+    T* held = dynamic_cast<T*>(kept_.get());
+    if (held == nullptr) {
+      auto made = std::make_unique<T>();
+      held = made.get();
+      kept_ = std::move(made);
+    }
+    return held;
+  }
+
  private:
   struct Free {
     void operator()(uint8_t* p) const;
@@ -63,6 +81,7 @@ class CodecScratch {
     uint64_t bytes = 0;
   };
   Slot slots_[8];
+  std::unique_ptr<Kept> kept_;
 };
 
 // How an encoder is to choose; a decoder never sees it. Immutable and

@@ -39,8 +39,21 @@ Result<std::shared_ptr<const KltProfile>> KltProfile::Parse(ByteView bytes) {
   auto profile = std::make_shared<KltProfile>();
   REPRISE_ASSIGN_OR_RETURN(profile->parts_, DecodeKltProfile(bytes));
   profile->id_.bytes = Sha256(bytes).bytes;
-  for (const KltGroupParts& group : profile->parts_.groups) {
-    profile->groups_.push_back({&group, profile->parts_.PlanesOf(group)});
+  profile->tables_ = MakeKltTables(profile->parts_);
+  profile->groups_.reserve(profile->parts_.groups.size());
+  for (KltGroupParts& group : profile->parts_.groups) {
+    const KltGroupData data{.n = group.n,
+                            .lead = group.lead,
+                            .mu = group.mu.data(),
+                            .dec = group.dec.data(),
+                            .enc = group.enc.data(),
+                            .hi = group.hi.data(),
+                            .lo = group.lo.data()};
+    profile->groups_.push_back(
+        {&group, profile->parts_.PlanesOf(group), KltTransform(data)});
+    // Most of a profile, and not to be held twice.
+    group.hi = {};
+    group.lo = {};
   }
   return std::shared_ptr<const KltProfile>(std::move(profile));
 }

@@ -1,6 +1,7 @@
 // The bytes of a profile, read and written, and the rules that it keeps.
+#include "codec/klt_profile_format.h"
+
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -8,7 +9,6 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "codec/klt_profile.h"
 #include "codec/message.h"
 
 namespace reprise {

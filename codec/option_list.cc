@@ -54,16 +54,25 @@ const std::string* OptionList::Find(std::string_view key) {
   return &taken_;
 }
 
-void OptionList::Take(std::string_view key, uint32_t min, uint32_t max,
-                      uint32_t* value) {
+template <typename T>
+void OptionList::TakeWhole(std::string_view key, T min, T max, T* value) {
   const std::string* text = Find(key);
   if (text == nullptr) return;
-  uint32_t number = 0;
+  T number = 0;
   if (ParseNumber(*text, &number) && number >= min && number <= max) {
     *value = number;
     return;
   }
   Refuse(key, *text, CatMessage("whole numbers from ", min, " to ", max));
+}
+
+void OptionList::Take(std::string_view key, uint32_t min, uint32_t max,
+                      uint32_t* value) {
+  TakeWhole(key, min, max, value);
+}
+
+void OptionList::Take(std::string_view key, int min, int max, int* value) {
+  TakeWhole(key, min, max, value);
 }
 
 void OptionList::Take(std::string_view key, double min, double max,

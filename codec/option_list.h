@@ -23,6 +23,7 @@ class OptionList {
 
   // Whole numbers within [min, max].
   void Take(std::string_view key, uint32_t min, uint32_t max, uint32_t* value);
+  void Take(std::string_view key, int min, int max, int* value);
   // Finite numbers within [min, max].
   void Take(std::string_view key, double min, double max, double* value);
   // One of some words; `index` is which.
@@ -35,6 +36,9 @@ class OptionList {
   Status Finish() const;
 
  private:
+  template <typename T>
+  void TakeWhole(std::string_view key, T min, T max, T* value);
+
   struct Option {
     std::string key;
     std::string value;

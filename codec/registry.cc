@@ -1,6 +1,7 @@
 // The codecs that are built. One line a codec.
 #include "codec/codec.h"
 #include "codec/exact_codec.h"
+#include "codec/klt_codec.h"
 #include "codec/message.h"
 #include "codec/pq_codec.h"
 #include "codec/raw_codec.h"
@@ -22,7 +23,7 @@ const Codec* Only() {
 std::span<const Codec* const> AllCodecs() {
   static const Codec* const codecs[] = {
       Only<RawCodec>(), Only<ExactCodec>(), Only<TscCodec>(),
-      Only<VqCodec>(),  Only<PqCodec>(),
+      Only<VqCodec>(),  Only<PqCodec>(),    Only<KltCodec>(),
   };
   return codecs;
 }

@@ -195,7 +195,25 @@ TEST_P(CodecConformanceTest, GivesBackOddShapes) {
   }
 }
 
+TEST_P(CodecConformanceTest, RefusesAPartOfTheHeadsIfItNeedsAll) {
+  ASSERT_TRUE(Use(GqaModel(), {.heads = {2, 1, 4}, .token_count = 9}));
+  const KvRows rows = Rows(KvKind::kTypical);
+  const std::vector<ConstPlaneRows> views = rows.Const();
+  CodecScratch scratch;
+  FrameBuilder builder;
+  const Status status = codec().Encode(RequestFor(views), &scratch, &builder);
+  if (GetParam().needs_all_heads) {
+    EXPECT_TRUE(status.Is(StatusCode::kFailedPrecondition));
+    EXPECT_NE(status.message().find("heads"), std::string::npos);
+  } else {
+    EXPECT_EQ(status.ToString(), "OK");
+  }
+}
+
 TEST_P(CodecConformanceTest, GivesBackEveryHeadRange) {
+  if (GetParam().needs_all_heads) {
+    GTEST_SKIP() << GetParam().name << " needs all heads";
+  }
   for (const uint16_t total : {2, 4, 8}) {
     for (uint16_t first = 0; first < total; ++first) {
       for (const uint16_t count : {uint16_t{1}, uint16_t(total - first)}) {
@@ -351,7 +369,7 @@ TEST_P(CodecConformanceTest, TheLargestLayerGroupFitsAFrame) {
 
 TEST_P(CodecConformanceTest, NamesItselfItsProfileAndItsPlace) {
   FramePlace place;
-  place.heads = {4, 2, 8};
+  if (!GetParam().needs_all_heads) place.heads = {4, 2, 8};
   place.first_token = 1024;
   place.token_count = 63;
   ASSERT_TRUE(Use(GqaModel(), place));
@@ -575,7 +593,8 @@ TEST_P(CodecConformanceTest, RefusesMissingRepeatedAndSwappedSections) {
   }
 }
 
-// The best one made the frame; each other must make and read the same.
+// The best one made the frame; each other must make and read the same, or make
+// what the best one reads like itself.
 TEST_P(CodecConformanceTest, EveryInstructionSetMakesAndReadsTheSameBytes) {
   for (const DType dtype : kAllDTypes) {
     for (const KvKind kind : kAllKvKinds) {
@@ -591,7 +610,9 @@ TEST_P(CodecConformanceTest, EveryInstructionSetMakesAndReadsTheSameBytes) {
         const Bytes again = Encode(rows);
         const Status status = Decode(frame, 64, &out);
         ChooseExactTarget(0);
-        EXPECT_EQ(again, frame) << ExactTargetName(target);
+        if (!GetParam().sums_in_any_order) {
+          EXPECT_EQ(again, frame) << ExactTargetName(target);
+        }
         ASSERT_EQ(status.ToString(), "OK") << ExactTargetName(target);
         EXPECT_EQ(out.Packed(), wanted.Packed()) << ExactTargetName(target);
       }

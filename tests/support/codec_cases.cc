@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "codec/exact_profile.h"
 #include "codec/profile_trainer.h"
+#include "tests/support/klt_cases.h"
 #include "tests/support/tsc_bounds.h"
 #include "tests/support/vector_cases.h"
 
@@ -84,6 +85,45 @@ std::vector<CodecCase> CodecCases() {
        .options = std::string(kPqWorstOptions),
        .fit = FitPqWorst,
        .problem = PqProblem},
+      {.name = "KltArchive",
+       .id = CodecId::kKlt,
+       .options = "tier=archive",
+       .fit = MakeKltProfile,
+       .needs_all_heads = true,
+       .sums_in_any_order = true,
+       .problem = KltProblem},
+      {.name = "KltArchiveWide",
+       .id = CodecId::kKlt,
+       .options = "tier=archive,shift=12",
+       .fit = MakeWideKltProfile,
+       .needs_all_heads = true,
+       .sums_in_any_order = true,
+       .problem = KltProblem},
+  };
+}
+
+std::vector<CodecCase> StagedCodecCases() {
+  return {
+      {.name = "KltCoarse",
+       .id = CodecId::kKlt,
+       .options = "tier=coarse,shift=-3",
+       .fit = MakeWideKltProfile,
+       .needs_all_heads = true,
+       .sums_in_any_order = true,
+       .problem = KltProblem},
+      {.name = "Klt",
+       .id = CodecId::kKlt,
+       .fit = MakeKltProfile,
+       .needs_all_heads = true,
+       .sums_in_any_order = true,
+       .problem = KltProblem},
+      {.name = "KltFour",
+       .id = CodecId::kKlt,
+       .options = "stages=4,shift=2",
+       .fit = MakeWideKltProfile,
+       .needs_all_heads = true,
+       .sums_in_any_order = true,
+       .problem = KltProblem},
   };
 }
 

@@ -37,6 +37,10 @@ struct CodecCase {
   Result<Bytes> (*fit)(const ModelSpec& spec) = nullptr;
   // True when only the encoder needs the profile that the frame names.
   bool decodes_without_profile = false;
+  // True when the codec refuses frames that hold a part of the heads.
+  bool needs_all_heads = false;
+  // True when encoders of other instruction sets may round otherwise.
+  bool sums_in_any_order = false;
   // What a lossy codec's format page promises of the values that come back:
   // "" or, with its numbers, the promise that is broken. Null in records of
   // exact codecs: their promise is the bits.
@@ -48,7 +52,10 @@ inline void PrintTo(const CodecCase& codec_case, std::ostream* out) {
   *out << codec_case.name;
 }
 
+// Those that make one frame.
 std::vector<CodecCase> CodecCases();
+// Those that make several: put through codec_stages_test.cc.
+std::vector<CodecCase> StagedCodecCases();
 
 // The case's codec; null when it is not built.
 inline const Codec* CodecOf(const CodecCase& codec_case) {

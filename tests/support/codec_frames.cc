@@ -59,6 +59,56 @@ Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
   return codec->Decode(view, request, &scratch);
 }
 
+Result<std::vector<Bytes>> EncodeFrames(const Codec& codec,
+                                        const CodecProfile* profile,
+                                        const FrameInfo& info,
+                                        std::span<const PlaneSlice> slices,
+                                        const KvRows& rows,
+                                        const CodecOptions* options) {
+  const std::vector<ConstPlaneRows> views = rows.Const();
+  const EncodeRequest request{.info = info,
+                              .slices = slices,
+                              .rows = views,
+                              .profile = profile,
+                              .options = options};
+  CodecScratch scratch;
+  std::vector<FrameBuilder> builders(codec.stage_count(options));
+  std::vector<FrameBuilder*> pointers;
+  for (FrameBuilder& builder : builders) pointers.push_back(&builder);
+  REPRISE_RETURN_IF_ERROR(codec.EncodeStages(request, &scratch, pointers));
+  std::vector<Bytes> frames;
+  for (FrameBuilder& builder : builders) {
+    REPRISE_ASSIGN_OR_RETURN(const ByteView bytes, builder.Finish());
+    frames.emplace_back(bytes.begin(), bytes.end());
+  }
+  return frames;
+}
+
+Status DecodeFrames(const CodecProfile* profile, const ModelSpec& spec,
+                    std::span<const Bytes> frames, uint32_t token_count,
+                    KvRows* rows) {
+  std::vector<FrameView> views(frames.size());
+  std::vector<const FrameView*> pointers;
+  for (size_t k = 0; k < frames.size(); ++k) {
+    REPRISE_RETURN_IF_ERROR(ParseFrame(frames[k], &views[k]));
+    REPRISE_RETURN_IF_ERROR(CheckFrameAgainstModel(views[k], spec));
+    pointers.push_back(&views[k]);
+  }
+  if (frames.empty()) return InvalidArgumentError("test: no frames");
+  REPRISE_ASSIGN_OR_RETURN(
+      const std::vector<PlaneSlice> slices,
+      SlicePlanes(spec, views[0].info.layers, views[0].info.heads));
+  const Codec* const codec = FindCodec(views[0].info.codec);
+  if (codec == nullptr) return UnimplementedError("test: unknown codec");
+  const std::vector<PlaneRows> targets = rows->Mutable();
+  const DecodeRequest request{.slices = slices,
+                              .rows = targets,
+                              .token_count = token_count,
+                              .profile = profile};
+  CodecScratch scratch;
+  return codec->DecodeStages(pointers, request, &scratch);
+}
+
 Bytes ResizeSection(const FrameView& frame, size_t section, uint64_t bytes) {
   FrameBuilder builder;
   builder.Start(frame.info, static_cast<uint32_t>(frame.sections.size()));

@@ -37,6 +37,17 @@ Status DecodeFrame(const CodecProfile* profile, const ModelSpec& spec,
                    ByteView frame, uint32_t token_count, KvRows* rows,
                    TokenMask* kept = nullptr);
 
+// The same of a codec that makes several frames: stage 0 first.
+Result<std::vector<Bytes>> EncodeFrames(const Codec& codec,
+                                        const CodecProfile* profile,
+                                        const FrameInfo& info,
+                                        std::span<const PlaneSlice> slices,
+                                        const KvRows& rows,
+                                        const CodecOptions* options);
+Status DecodeFrames(const CodecProfile* profile, const ModelSpec& spec,
+                    std::span<const Bytes> frames, uint32_t token_count,
+                    KvRows* rows);
+
 // The frame with one section cut to `bytes`, or made longer by zeros: what a
 // wrong encoder writes.
 Bytes ResizeSection(const FrameView& frame, size_t section, uint64_t bytes);
