@@ -113,7 +113,7 @@ void Load(DType dtype, const uint8_t* elements, uint64_t count, float* values) {
   if (dtype == DType::kBf16) {
     return Load16<Bf16>(dtype, elements, count, values);
   }
-  std::memcpy(values, elements, count * sizeof(float));
+  if (count > 0) std::memcpy(values, elements, count * sizeof(float));
 }
 
 template <class T>

@@ -57,26 +57,54 @@ constexpr uint32_t kTileTokens = kTile * kLanes;
 // Channels at a time: four coefficients' weights of them are 16 KB.
 constexpr uint32_t kPart = 1024;
 
-// y = (x - mu) enc as [tile, channel, token of the tile], zeros where there is
-// no channel or token.
+// y = (x - mu) enc of some tokens and channels, one by one, into a tile.
+void MakeYOf(const KltForwardJob& job, uint32_t first_token, uint32_t tokens,
+             uint32_t first, uint32_t end, float* y) {
+  const float* const x = job.x + first_token * job.x_stride;
+  for (uint32_t i = first; i < end; ++i) {
+    const float mu = job.transform->mu()[i];
+    const float enc = job.transform->enc()[i];
+    for (uint32_t t = 0; t < tokens; ++t) {
+      y[i * kTileTokens + t] = (x[t * job.x_stride + i] - mu) * enc;
+    }
+  }
+}
+
+// The same of four tokens and kLanes channels.
+HWY_INLINE void MakeYOfFour(const KltForwardJob& job, uint32_t first_token,
+                            uint32_t first, float* y) {
+  const DF d;
+  const VF mu = hn::LoadU(d, job.transform->mu() + first);
+  const VF enc = hn::LoadU(d, job.transform->enc() + first);
+  const float* const x = job.x + first_token * job.x_stride + first;
+  const auto y_of = [&](uint64_t t) HWY_ATTR {
+    return hn::Mul(hn::Sub(hn::LoadU(d, x + t * job.x_stride), mu), enc);
+  };
+  alignas(64) float turned[kLanes][4];
+  hn::StoreInterleaved4(y_of(0), y_of(1), y_of(2), y_of(3), d, turned[0]);
+  for (uint32_t i = 0; i < kLanes; ++i) {
+    std::memcpy(y + (first + i) * kTileTokens, turned[i], sizeof turned[i]);
+  }
+}
+
+// y as [tile, channel, token of the tile], zeros where there is no channel or
+// token.
 void MakeY(const KltForwardJob& job, float* y) {
-  const KltTransform& transform = *job.transform;
-  const uint32_t padded = transform.padded();
+  const uint32_t n = job.transform->n();
+  const uint64_t tile_size = uint64_t{job.transform->padded()} * kTileTokens;
   for (uint32_t first = 0; first < job.tokens; first += kTileTokens) {
     const uint32_t tokens = HWY_MIN(kTileTokens, job.tokens - first);
-    const float* const x = job.x + first * job.x_stride;
-    for (uint32_t i = 0; i < transform.n(); ++i) {
-      const float mu = transform.mu()[i];
-      const float enc = transform.enc()[i];
-      float* const out = y + i * kTileTokens;
-      for (uint32_t t = 0; t < tokens; ++t) {
-        out[t] = (x[t * job.x_stride + i] - mu) * enc;
-      }
-      for (uint32_t t = tokens; t < kTileTokens; ++t) out[t] = 0;
+    if (tokens < kTileTokens) std::memset(y, 0, tile_size * sizeof(float));
+    uint32_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      uint32_t t = 0;
+      for (; t + 4 <= tokens; t += 4) MakeYOfFour(job, first + t, i, y + t);
+      MakeYOf(job, first + t, tokens - t, i, i + kLanes, y + t);
     }
-    std::memset(y + transform.n() * kTileTokens, 0,
-                (padded - transform.n()) * kTileTokens * sizeof(float));
-    y += uint64_t{padded} * kTileTokens;
+    MakeYOf(job, first, tokens, i, n, y);
+    std::memset(y + n * kTileTokens, 0,
+                (tile_size - n * kTileTokens) * sizeof(float));
+    y += tile_size;
   }
 }
 
@@ -90,6 +118,9 @@ void MakeWeights(const KltTransform& transform, uint32_t quad, uint32_t first,
   for (uint32_t b = first; b < end; ++b) {
     const uint8_t* const hi = transform.hi(b) + quad * kQuadBytes;
     const uint8_t* const lo = transform.lo(b) + quad * kQuadBytes;
+    // Blocks lie far apart, where no machine fetches by itself.
+    __builtin_prefetch(hi + kQuadBytes);
+    __builtin_prefetch(hi + kQuadBytes + 64);
     for (uint32_t k = 0; k < kQuadBytes; k += kLanes, weights += kLanes) {
       const VI h = hn::PromoteTo(di, hn::LoadU(d8, hi + k));
       VF w = hn::ConvertTo(d, hn::Sub(h, hn::Set(di, KltTransform::kBias)));
@@ -277,7 +308,16 @@ HWY_EXPORT(Forward);
 HWY_EXPORT(Quantise);
 HWY_EXPORT(Coarser);
 
+namespace {
+void (*replacement)(const KltForwardJob&, KltScratch*) = nullptr;
+}  // namespace
+
+void ReplaceKltForward(void (*forward)(const KltForwardJob&, KltScratch*)) {
+  replacement = forward;
+}
+
 void KltForward(const KltForwardJob& job, KltScratch* scratch) {
+  if (replacement != nullptr) return replacement(job, scratch);
   HWY_DYNAMIC_DISPATCH(Forward)(job, scratch);
 }
 

@@ -355,6 +355,9 @@ HWY_INLINE void InverseTokens(const KltInverseJob& job,
 // Rows of one token with the sums of small ones left in lanes.
 class RowReader {
  public:
+  // An implicit one would be compiled for no instruction set in particular.
+  HWY_INLINE RowReader() {}
+
   void Start(const TokenReader& token) {
     token_ = token;
     sums_ = magnitudes_ = hn::Zero(D16());
@@ -519,6 +522,8 @@ HWY_EXPORT(Inverse);
 
 namespace {
 
+bool (*replacement)(const KltInverseJob&, KltScratch*) = nullptr;
+
 bool HaveDotProducts() {
 #if HWY_ARCH_X86
   return __builtin_cpu_supports("avx512vnni");
@@ -536,7 +541,12 @@ void AllowKltDotProducts(bool allow) {
   use_dot_products = allow && HaveDotProducts();
 }
 
+void ReplaceKltInverse(bool (*inverse)(const KltInverseJob&, KltScratch*)) {
+  replacement = inverse;
+}
+
 bool KltInverse(const KltInverseJob& job, KltScratch* scratch) {
+  if (replacement != nullptr) return replacement(job, scratch);
   return HWY_DYNAMIC_DISPATCH(Inverse)(job, scratch);
 }
 

@@ -17,6 +17,10 @@ void KltCoarser(const int16_t* q, uint64_t count, int16_t* coarser);
 // For tests and benchmarks: whether AVX-512 may use its dot products of bytes
 // (VNNI) where the machine has them, for the whole process. Not thread-safe.
 void AllowKltDotProducts(bool allow);
+// For benchmarks: what KltInverse and KltForward run instead of their own
+// loops, for the whole process (null: their own). Not thread-safe.
+void ReplaceKltInverse(bool (*inverse)(const KltInverseJob&, KltScratch*));
+void ReplaceKltForward(void (*forward)(const KltForwardJob&, KltScratch*));
 
 }  // namespace reprise
 

@@ -124,7 +124,8 @@ Status CheckEvalOptions(const EvalOptions& options) {
   REPRISE_RETURN_IF_ERROR(CheckRange("--windows", options.windows, 1u, 10000u));
   REPRISE_RETURN_IF_ERROR(
       CheckRange("--retrieval", options.retrieval, 0u, 10000u));
-  REPRISE_RETURN_IF_ERROR(CheckRange("--facts", options.facts, 1u, kMaxFacts));
+  REPRISE_RETURN_IF_ERROR(
+      CheckRange("--facts", options.facts, 1u, kMaxFacts - kExampleFacts));
   REPRISE_RETURN_IF_ERROR(CheckRange("--turn", options.turn, 1u, 1u << 20));
   REPRISE_RETURN_IF_ERROR(CheckRange("--threads", options.threads, 1, 512));
   REPRISE_RETURN_IF_ERROR(CheckRange("--keep", options.keep, 0.01, 1.0));

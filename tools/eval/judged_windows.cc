@@ -19,22 +19,53 @@ Result<FactTokens> TokensOfFact(const LlamaRunner& runner, const Fact& fact) {
   REPRISE_ASSIGN_OR_RETURN(out.question, runner.Tokenize(fact.question, false));
   REPRISE_ASSIGN_OR_RETURN(out.answer, runner.Tokenize(fact.answer, false));
   REPRISE_ASSIGN_OR_RETURN(out.end, runner.Tokenize(fact.end, false));
-  const size_t asked = out.question.size() + out.answer.size();
   if (!out.question.empty() && !out.answer.empty() &&
-      asked <= kQuestionTokens) {
+      (kExampleFacts + 1) * out.size() <= kQuestionTokens) {
     return out;
   }
   return FailedPreconditionError(
-      "eval: a question about a fact and its answer are " +
-      std::to_string(asked) + " tokens of this model, at most " +
-      std::to_string(kQuestionTokens) + " are read");
+      "eval: the line of a planted fact is " + std::to_string(out.size()) +
+      " tokens of this model, at most " +
+      std::to_string(kQuestionTokens / (kExampleFacts + 1)) + " are read");
+}
+
+void Append(const std::vector<TokenId>& tokens, std::vector<TokenId>* out) {
+  out->insert(out->end(), tokens.begin(), tokens.end());
+}
+
+// A continuation for each fact but the examples, which are read before each.
+std::vector<Continuation> QuestionsOf(const PlantedWindow& planted,
+                                      uint64_t seed) {
+  // Facts are in the order of their places: examples are to be anywhere.
+  const auto order =
+      ShuffledOrder(static_cast<uint32_t>(planted.facts.size()), seed);
+  std::vector<TokenId> examples;
+  for (uint32_t i = 0; i < kExampleFacts; ++i) {
+    const FactTokens& fact = planted.facts[order[i]];
+    Append(fact.question, &examples);
+    Append(fact.answer, &examples);
+    Append(fact.end, &examples);
+  }
+  std::vector<Continuation> questions;
+  for (size_t i = kExampleFacts; i < order.size(); ++i) {
+    const FactTokens& fact = planted.facts[order[i]];
+    Continuation asked;
+    asked.tokens = examples;
+    Append(fact.question, &asked.tokens);
+    asked.first_scored = asked.tokens.size() - 1;
+    Append(fact.answer, &asked.tokens);
+    asked.tokens.pop_back();
+    asked.next = fact.answer;
+    questions.push_back(std::move(asked));
+  }
+  return questions;
 }
 
 Result<PlantedWindow> Plant(const LlamaRunner& runner,
                             std::span<const TokenId> text, uint32_t facts,
                             uint64_t seed) {
   PlantRequest request;
-  for (const Fact& fact : MakeFacts(facts, seed)) {
+  for (const Fact& fact : MakeFacts(facts + kExampleFacts, seed)) {
     REPRISE_ASSIGN_OR_RETURN(FactTokens tokens, TokensOfFact(runner, fact));
     request.facts.push_back(std::move(tokens));
   }
@@ -92,18 +123,10 @@ Result<std::vector<JudgedWindow>> FactWindows(const LlamaRunner& runner,
     JudgedWindow window;
     window.seed = SeedOf(options, windows.size());
     REPRISE_ASSIGN_OR_RETURN(
-        PlantedWindow planted,
+        const PlantedWindow planted,
         Plant(runner, text.subspan(start, prefix), options.facts, window.seed));
-    window.prefix = std::move(planted.tokens);
-    for (FactTokens& fact : planted.facts) {
-      Continuation asked;
-      asked.tokens = std::move(fact.question);
-      asked.first_scored = asked.tokens.size() - 1;
-      asked.tokens.insert(asked.tokens.end(), fact.answer.begin(),
-                          fact.answer.end() - 1);
-      asked.next = std::move(fact.answer);
-      window.continuations.push_back(std::move(asked));
-    }
+    window.prefix = planted.tokens;
+    window.continuations = QuestionsOf(planted, window.seed);
     windows.push_back(std::move(window));
   }
   return windows;

@@ -14,8 +14,8 @@
 
 namespace reprise {
 
-// Room for a question about a planted fact and its answer.
-inline constexpr uint32_t kQuestionTokens = 64;
+// Room for the examples, a question about a planted fact, and its answer.
+inline constexpr uint32_t kQuestionTokens = 96;
 
 // Read in one batch after the state. What is predicted after the tokens from
 // `first_scored` on is compared; `next` are those that do follow.
@@ -39,8 +39,9 @@ Result<std::vector<JudgedWindow>> TextWindows(std::span<const TokenId> text,
                                               const EvalOptions& options);
 
 // options.retrieval windows of `prefix` tokens in which options.facts facts are
-// planted, with a continuation for each: the question and, teacher-forced, all
-// of the answer but its last token. Errors of ChooseWindows and PlantFacts;
+// planted, with a continuation for each: the lines of kExampleFacts more, the
+// question and, teacher-forced, all of the answer but its last token. Errors
+// of ChooseWindows and PlantFacts;
 // kFailedPrecondition when the model's tokenizer makes a question longer than
 // kQuestionTokens.
 Result<std::vector<JudgedWindow>> FactWindows(const LlamaRunner& runner,

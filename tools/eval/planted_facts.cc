@@ -9,10 +9,10 @@
 namespace reprise {
 namespace {
 
-// The name stands right before the digits: of "The access code of <name> is
-// <digits>", two words away, SmolLM2-135M answers 7 in 10 in 1,024 tokens, of
-// this form 9 in 10 (2026-11, 48 facts each; nearly all misses are the first
-// digit).
+// The name stands right before the digits. Of "The access code of <name> is
+// <digits>", two words away, SmolLM2-135M answers 34 of 48 in 1,024 tokens; of
+// this form 43; and after two examples 38 of 40 (2026-11, exact cache; nearly
+// all that it misses are first digits).
 std::string Question(std::string_view name) {
   return "\nThe access code is " + std::string(name) + "-";
 }

@@ -19,6 +19,9 @@
 namespace reprise {
 
 inline constexpr uint32_t kMaxFacts = 24;  // a window
+// Of these, so many are not asked for: before each question their lines are
+// read once more, so that a model sees what it is about.
+inline constexpr uint32_t kExampleFacts = 2;
 
 struct Fact {
   std::string question;  // all of the line before the digits

@@ -232,10 +232,10 @@ Two ratios, never mixed, both at 16 bits a value and over every stored byte
   coding.
 
 **Planted facts** are lines such as "The access code is Maria-48213." in the
-text; the model is asked for each by the line's beginning. *Kept* is the share
-of those that the exact cache answers right, all digits, which the coded one
-answers too; its error is that of a binomial count, and KL is that of the
-answers' tokens.
+text; the model is asked for each by the line's beginning, after two examples.
+*Kept* is the share of those that the exact cache answers right, all digits,
+which the coded one answers too; its error is that of a binomial count, and KL
+is that of the answers' tokens.
 
 **Bits at a KL** are read off the line, on logarithmic axes, through a codec's
 points that are better than every cheaper one; nothing is extrapolated.

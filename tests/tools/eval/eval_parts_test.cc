@@ -245,7 +245,7 @@ TEST_F(EvalOptionsTest, SaysWhichOptionIsWrong) {
   EXPECT_TRUE(has(refused(&EvalOptions::windows, 0u), "--windows is 0"));
   EXPECT_TRUE(has(refused(&EvalOptions::threads, 0), "--threads is 0"));
   EXPECT_TRUE(has(refused(&EvalOptions::facts, 0u), "--facts is 0"));
-  EXPECT_TRUE(has(refused(&EvalOptions::facts, 25u), "--facts is 25"));
+  EXPECT_TRUE(has(refused(&EvalOptions::facts, 23u), "--facts is 23"));
   EXPECT_TRUE(
       has(refused(&EvalOptions::retrieval, 10001u), "--retrieval is 10001"));
   EXPECT_TRUE(has(refused(&EvalOptions::keep, 1.5), "--keep is 1.5"));

@@ -7,10 +7,14 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
+#include <span>
 
 #include "tests/client_llama/small_model.h"
 #include "tools/eval/attention_mass.h"
 #include "tools/eval/judged_model.h"
+#include "tools/eval/judged_windows.h"
+#include "tools/eval/planted_facts.h"
 
 namespace reprise {
 namespace {
@@ -99,6 +103,59 @@ TEST_F(EvalRunTest, PlantedFactsAreAskedFor) {
   const RetrievalFigures& evicted = (*rows)[2].retrieval;
   EXPECT_LT(evicted.coded.count, exact.exact.count);
   EXPECT_GT(evicted.kl.mean, (*rows)[1].retrieval.kl.mean);
+}
+
+// Where `part` starts in `all`; all.size() when it is not there.
+size_t FindTokens(const std::vector<TokenId>& all,
+                  std::span<const TokenId> part) {
+  return static_cast<size_t>(
+      std::search(all.begin(), all.end(), part.begin(), part.end()) -
+      all.begin());
+}
+
+TEST_F(EvalRunTest, EachQuestionComesAfterTwoExamplesOfOtherFacts) {
+  constexpr uint32_t kPrefix = 300;  // 256 are coded
+  options_.retrieval = 2;
+  options_.facts = 5;
+  const auto text = SmallModel::Prompt(2 * kPrefix);
+  const auto runner = SmallModel::Runner({.context_tokens = 256});
+  const auto windows = FactWindows(*runner, text, kPrefix, options_);
+  ASSERT_TRUE(windows.ok()) << windows.status().ToString();
+  ASSERT_EQ(windows->size(), 2u);
+  for (const JudgedWindow& window : *windows) {
+    EXPECT_EQ(window.prefix.size(), kPrefix);
+    ASSERT_EQ(window.continuations.size(), options_.facts);
+    std::set<size_t> places;
+    for (const Continuation& asked : window.continuations) {
+      EXPECT_LE(asked.tokens.size(), kQuestionTokens);
+      const std::string read = runner->TextOf(asked.tokens);
+      size_t lines = 0;
+      for (size_t at = 0; (at = read.find("access code", at)) != read.npos;
+           ++at) {
+        ++lines;
+      }
+      EXPECT_EQ(lines, 1 + kExampleFacts) << read;
+      // From the last line on, with the answer, it stands in the window.
+      const std::string answer = runner->TextOf(asked.next);
+      const size_t line = read.rfind("\nThe access code");
+      const std::string fact = read.substr(line) + answer.back() + ".\n";
+      EXPECT_NE(runner->TextOf(window.prefix).find(fact), std::string::npos);
+      std::vector<TokenId> whole(
+          asked.tokens.begin() + static_cast<ptrdiff_t>(asked.first_scored),
+          asked.tokens.end());
+      whole.push_back(asked.next.back());
+      const size_t place = FindTokens(window.prefix, whole);
+      EXPECT_LE(place + whole.size(), 256u);
+      places.insert(place);
+      // What is scored are the answer's tokens.
+      EXPECT_TRUE(std::equal(whole.begin() + 1, whole.end(), asked.next.begin(),
+                             asked.next.end()));
+    }
+    EXPECT_EQ(places.size(), options_.facts);
+  }
+  // Another window has other facts.
+  EXPECT_NE((*windows)[0].continuations[0].next,
+            (*windows)[1].continuations[0].next);
 }
 
 TEST_F(EvalRunTest, AnyTextIsJudgedChatsToo) {
