@@ -1,5 +1,5 @@
 // Brute-force nearest-centroid search through OpenBLAS, on one core: what a
-// user would write instead. The only place of bench/ that includes it.
+// user would write instead.
 #ifndef REPRISE_BENCH_NEAREST_REFERENCE_H_
 #define REPRISE_BENCH_NEAREST_REFERENCE_H_
 

@@ -17,7 +17,7 @@ HOMES = [
     Home("RocksDB", r"rocksdb/", r"store/rocks_|tests/store/"),
     Home("zstd", r"(zstd|zdict|zstd_errors)\.h$", r"codec/[^/]*\.cc$|bench/"),
     Home("lz4", r"lz4(hc|frame)?\.h$", r"bench/"),
-    Home("OpenBLAS", r"cblas\.h$", r"bench/nearest_reference\.cc$"),
+    Home("OpenBLAS", r"cblas\.h$", r"bench/(nearest|transform)_reference\.cc$"),
     Home("FlatBuffers", r"flatbuffers/|.*_generated\.h$",
          r"api/|tests/(api|fuzz)/"),
     Home("Asio and Beast", r"boost/",
