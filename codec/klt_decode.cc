@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "codec/float_rows.h"
+#include "codec/klt_entropy_simd.h"
 #include "codec/klt_rows.h"
 #include "codec/klt_transform_simd.h"
 #include "codec/klt_turn.h"
@@ -218,8 +219,8 @@ Status FrameDecoder::DecodeCoefficients(const KltGroup& group) {
     if (IsRaw(t)) continue;
     for (uint32_t k = 0; k < frames_.size() && whole; ++k) {
       const KltRows rows = KltRowsOf(tables, *group.parts, k, ExponentOf(t));
-      whole = k == 0 ? KltDecodeMagnitudesScalar(tables, rows, &decoders_[k], q)
-                     : KltDecodeRefiningScalar(tables, rows, &decoders_[k], q);
+      whole = k == 0 ? KltDecodeMagnitudes(tables, rows, &decoders_[k], q)
+                     : KltDecodeRefining(tables, rows, &decoders_[k], q);
     }
   }
   if (whole) return Status();

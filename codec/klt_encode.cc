@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "codec/float_rows.h"
+#include "codec/klt_entropy_simd.h"
 #include "codec/klt_rows.h"
 #include "codec/klt_transform_simd.h"
 #include "codec/klt_turn.h"
@@ -220,10 +221,10 @@ void KltFrameEncoder::EncodeGroup(const Place& place, uint32_t stage,
     const int16_t* q = work_->q[stage].data() + at;
     const KltRows rows = RowsOf(place, t, stage);
     if (stage == 0) {
-      KltEncodeMagnitudesScalar(tables, rows, q, encoder);
+      KltEncodeMagnitudes(tables, rows, q, encoder);
     } else {
-      KltEncodeRefiningScalar(tables, rows, work_->q[stage - 1].data() + at, q,
-                              encoder);
+      KltEncodeRefining(tables, rows, work_->q[stage - 1].data() + at, q,
+                        encoder);
     }
   }
   if (stage > 0) return;
@@ -239,10 +240,9 @@ void KltFrameEncoder::WriteCoefficients(uint32_t stage) {
     for (uint32_t t = 0; t < tokens_; ++t) {
       if (IsRaw(t)) continue;
       const uint64_t at = place.first_q + uint64_t{t} * place.stride();
-      KltWriteSignsScalar(
-          RowsOf(place, t, stage),
-          stage == 0 ? nullptr : work_->q[stage - 1].data() + at,
-          work_->q[stage].data() + at, &signs);
+      KltWriteSigns(RowsOf(place, t, stage),
+                    stage == 0 ? nullptr : work_->q[stage - 1].data() + at,
+                    work_->q[stage].data() + at, &signs);
     }
   });
   uint8_t* const end = work_->words[0].data() + kKltSlackBytes + 2 * max_words_;

@@ -15,8 +15,6 @@ namespace {
 // of D.
 constexpr int kStepLevels[kMaxStages] = {10, 5, 0, -5};
 
-constexpr uint32_t kRefiningEntries = 4;  // a context
-
 KltEncodeEntry EntryOf(uint32_t f, uint32_t start) {
   const uint64_t reciprocal = f > 1 ? (uint64_t{1} << 32) / f : 0xffffffff;
   return {f | start << 16, static_cast<uint32_t>(reciprocal)};
@@ -76,8 +74,7 @@ int Magnitude(int16_t q) { return q < 0 ? -q : q; }
 const KltEncodeEntry* RefiningEntries(const KltTables& tables, uint32_t table,
                                       int magnitude) {
   const auto context = static_cast<uint32_t>(std::min(magnitude, 2));
-  return tables.refining.data() +
-         (table * kKltContexts + context) * kRefiningEntries;
+  return tables.Refining(table) + context * kKltRefiningEntries;
 }
 
 }  // namespace

@@ -38,6 +38,8 @@ struct KltEncodeEntry {
   uint32_t start() const { return frequency_start >> 16; }
 };
 
+inline constexpr uint32_t kKltRefiningEntries = 4;  // of a context
+
 // A profile's tables as the loops want them.
 struct KltTables {
   std::vector<uint32_t> decode_exponents;         // [4096]
@@ -51,6 +53,11 @@ struct KltTables {
   uint32_t lo1 = 0;
   uint32_t n0 = 0;
   uint32_t n1 = 0;
+
+  // The entries of a refining table, context by context.
+  const KltEncodeEntry* Refining(uint32_t table) const {
+    return refining.data() + table * kKltContexts * kKltRefiningEntries;
+  }
 };
 KltTables MakeKltTables(const KltProfileParts& parts);
 
