@@ -7,7 +7,10 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
@@ -62,6 +65,23 @@ std::vector<Record> VectorRecords() {
        KvKind::kSpecials},
       {"pq_mixed_half", "PqWorst", MixedModel(), half, KvKind::kTypical},
       {"pq_two_dtypes", "PqWorst", TwoDTypesModel(), tail13, KvKind::kTypical},
+  };
+}
+
+// Of several frames each.
+std::vector<Record> StagedRecords() {
+  const FramePlace tail3{.token_count = 3};
+  const FramePlace tail21{.first_token = 6400, .token_count = 21};
+  return {
+      {"klt_one_channel", "KltTiny", OneChannelModel(), tail3,
+       KvKind::kTypical},
+      {"klt_tiny_f16", "Klt", TinyModel(), {}, KvKind::kTypical},
+      {"klt_tiny_f32", "KltFour", TinyModel(DType::kF32), tail21,
+       KvKind::kTypical},
+      {"klt_specials_bf16", "KltFour",
+       PlainModel("klt", 3, 3, 14, DType::kBf16), tail21, KvKind::kSpecials},
+      {"klt_two_dtypes", "KltCoarse", TwoDTypesModel(), tail21,
+       KvKind::kTypical},
   };
 }
 
@@ -129,6 +149,8 @@ std::vector<Record> Records() {
   };
   const std::vector<Record> vector = VectorRecords();
   records.insert(records.end(), vector.begin(), vector.end());
+  const std::vector<Record> staged = StagedRecords();
+  records.insert(records.end(), staged.begin(), staged.end());
   return records;
 }
 
@@ -144,13 +166,49 @@ void WriteNewFile(const fs::path& path, ByteView bytes) {
   ASSERT_TRUE(file.flush().good()) << path;
 }
 
+// What a stage's frame is called: "frame" for stage 0, "frame1", ...; so are
+// the rows that it and those below it decode to.
+std::string OfStage(const std::string& what, size_t stage) {
+  return stage == 0 ? what : what + std::to_string(stage);
+}
+
 fs::path PathOf(const fs::path& folder, const std::string& name,
                 const std::string& what) {
   return folder / (name + "." + what + ".bin");
 }
 
+void WriteStages(const Record& record, const CodecCase& codec_case,
+                 const CodecProfile* profile, const fs::path& folder) {
+  auto options = OptionsOf(codec_case);
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  FramePlace place = record.place;
+  place.layers = LayerGroupsOf(record.spec)[0];
+  auto slices = SlicePlanes(record.spec, place.layers, place.heads);
+  ASSERT_TRUE(slices.ok());
+  KvRows rows(*slices, place.token_count);
+  rows.Fill(record.kind, 7, place.first_token);
+  const auto frames =
+      EncodeFrames(*CodecOf(codec_case), profile, InfoOf(record.spec, place),
+                   *slices, rows, options->get());
+  ASSERT_TRUE(frames.ok()) << frames.status().ToString();
+  for (size_t k = 0; k < frames->size(); ++k) {
+    KvRows decoded(*slices, place.token_count);
+    ASSERT_TRUE(DecodeFrames(profile, record.spec,
+                             std::span(*frames).first(k + 1), place.token_count,
+                             &decoded)
+                    .ok());
+    WriteNewFile(PathOf(folder, record.name, OfStage("frame", k)),
+                 (*frames)[k]);
+    WriteNewFile(PathOf(folder, record.name, OfStage("rows", k)),
+                 decoded.Packed());
+  }
+}
+
 void WriteRecord(const Record& record, const fs::path& folder) {
-  const std::vector<CodecCase> cases = CodecCases();
+  std::vector<CodecCase> cases = CodecCases();
+  for (CodecCase& staged : StagedCodecCases()) {
+    cases.push_back(std::move(staged));
+  }
   const auto found = std::find_if(
       cases.begin(), cases.end(),
       [&](const CodecCase& c) { return c.name == record.codec_case; });
@@ -163,8 +221,17 @@ void WriteRecord(const Record& record, const fs::path& folder) {
   }
   auto profile = ProfileOf(*found, record.spec);
   ASSERT_TRUE(profile.ok());
+  WriteNewFile(PathOf(folder, record.name, "model"),
+               EncodeModelSpec(record.spec));
+  if (!profile_bytes.empty()) {
+    WriteNewFile(PathOf(folder, record.name, "profile"), profile_bytes);
+  }
   auto options = OptionsOf(*found);
   ASSERT_TRUE(options.ok()) << options.status().ToString();
+  if (CodecOf(*found)->stage_count(options->get()) > 1) {
+    WriteStages(record, *found, profile->get(), folder);
+    return;
+  }
   FramePlace place = record.place;
   place.layers = LayerGroupsOf(record.spec)[0];
   auto slices = SlicePlanes(record.spec, place.layers, place.heads);
@@ -180,11 +247,6 @@ void WriteRecord(const Record& record, const fs::path& folder) {
   ASSERT_TRUE(DecodeFrame(profile->get(), record.spec, *frame,
                           place.token_count, &decoded, &kept)
                   .ok());
-  WriteNewFile(PathOf(folder, record.name, "model"),
-               EncodeModelSpec(record.spec));
-  if (!profile_bytes.empty()) {
-    WriteNewFile(PathOf(folder, record.name, "profile"), profile_bytes);
-  }
   WriteNewFile(PathOf(folder, record.name, "frame"), *frame);
   WriteNewFile(PathOf(folder, record.name, "rows"), decoded.Packed());
 }
@@ -231,6 +293,19 @@ void ExpectDecodes(const std::string& name) {
   const Bytes wanted = ReadBytes(PathOf(kFolder, name, "rows"));
   EXPECT_EQ(wanted.size(), view.info.raw_bytes);
   EXPECT_EQ(rows.Packed(), wanted);
+
+  std::vector<Bytes> frames = {frame};
+  while (fs::exists(PathOf(kFolder, name, OfStage("frame", frames.size())))) {
+    const size_t stage = frames.size();
+    frames.push_back(ReadBytes(PathOf(kFolder, name, OfStage("frame", stage))));
+    ASSERT_EQ(
+        DecodeFrames(profile.get(), *spec, frames, tokens, &rows).ToString(),
+        "OK")
+        << stage;
+    EXPECT_EQ(rows.Packed(),
+              ReadBytes(PathOf(kFolder, name, OfStage("rows", stage))))
+        << stage;
+  }
 }
 
 TEST(GoldenFrameTest, EveryFrameEverWrittenDecodesToItsRows) {
@@ -267,6 +342,9 @@ TEST(GoldenFrameTest, PagesShowTheGoldenBytes) {
   ExpectPageShows("codecs/vq.md", "vq_one_channel.profile.bin");
   ExpectPageShows("codecs/vq.md", "vq_one_channel.frame.bin");
   ExpectPageShows("codecs/pq.md", "pq_one_channel.profile.bin");
+  ExpectPageShows("profile.md", "klt_one_channel.profile.bin");
+  ExpectPageShows("codecs/klt.md", "klt_one_channel.frame.bin");
+  ExpectPageShows("codecs/klt.md", "klt_one_channel.frame1.bin");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Seeds that are too much to write by hand: whole conversations of a client
-// that saves and loads, and frames of `exact` with coded streams. They are
+// that saves and loads, frames of `exact` with coded streams, and profiles and
+// encodings of `klt`. They are
 // made here; the corpora hold them, and each must still be what it is for.
 // REPRISE_WRITE_SEEDS=$PWD/tests/fuzz/corpus writes them anew instead.
 #include <gtest/gtest.h>
@@ -11,6 +12,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/handler.h"
@@ -20,6 +22,8 @@
 #include "tests/api/wire_worker.h"
 #include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
+#include "tests/support/klt_cases.h"
+#include "tests/support/klt_fuzz_input.h"
 #include "tests/support/model_specs.h"
 
 namespace reprise {
@@ -275,6 +279,51 @@ TEST(FrameSeedTest, StreamsAreCodedByAProfile) {
   ExpectCoded("ExactProfile",
               SeedInCorpus("frame_fuzz/exact_profile",
                            MakeFrame("ExactProfile", KvKind::kTypical, 12)));
+}
+
+// --- klt ---
+
+TEST(KltSeedTest, ProfilesAreRead) {
+  for (const auto& [name, spec] :
+       {std::pair("klt_fuzz/profile_small", OpaqueModel()),
+        std::pair("klt_fuzz/profile_one_channel", OneChannelModel())}) {
+    Bytes made = MakeTinyKltProfile(spec);
+    made.insert(made.begin(), kKltFuzzProfile);
+    const Bytes seed = SeedInCorpus(name, made);
+    EXPECT_LE(seed.size(), kMaxSeedBytes);
+    const Status status = DecodeKltProfile(ByteView(seed).subspan(1)).status();
+    EXPECT_EQ(status.ToString(), "OK") << name;
+  }
+}
+
+void ExpectKltDecodes(const std::string& name, const std::string& options,
+                      KvKind kind, size_t stages) {
+  const ModelSpec spec = KltFuzzModel();
+  const KltProfileParts parts = KltFuzzParts();
+  const FramePlace place = KltFuzzPlace();
+  const Codec& klt = *FindCodec(CodecId::kKlt);
+  const auto profile = klt.ParseProfile(EncodeKltProfile(parts));
+  const auto parsed = klt.ParseOptions(options);
+  const auto slices = SlicePlanes(spec, place.layers, place.heads);
+  ASSERT_TRUE(profile.ok() && parsed.ok() && slices.ok());
+  KvRows rows(*slices, place.token_count);
+  rows.Fill(kind, 7, 0);
+  const auto made = EncodeFrames(klt, profile->get(), InfoOf(spec, place),
+                                 *slices, rows, parsed->get());
+  ASSERT_TRUE(made.ok());
+  const Bytes seed = SeedInCorpus(name, PackKltFrames(*made));
+  EXPECT_LE(seed.size(), kMaxSeedBytes);
+  const std::vector<Bytes> frames = UnpackKltFrames(seed);
+  ASSERT_EQ(frames.size(), stages);
+  EXPECT_EQ(DecodeFrames(profile->get(), spec, frames, 3, &rows).ToString(),
+            "OK");
+}
+
+TEST(KltSeedTest, EncodingsDecode) {
+  ExpectKltDecodes("klt_fuzz/archive", "tier=archive", KvKind::kTypical, 1);
+  ExpectKltDecodes("klt_fuzz/near", "tier=near", KvKind::kTypical, 3);
+  ExpectKltDecodes("klt_fuzz/four", "stages=4,shift=9", KvKind::kTypical, 4);
+  ExpectKltDecodes("klt_fuzz/raw_tokens", "tier=coarse", KvKind::kSpecials, 2);
 }
 
 }  // namespace

@@ -288,6 +288,28 @@ Result<Bytes> MakeWideKltProfile(const ModelSpec& spec) {
                           .pairing = RopePairing::kAdjacent}));
 }
 
+Bytes MakeTinyKltProfile(const ModelSpec& spec) {
+  KltProfileParts parts = MakeKltParts(spec, {.raw_first = 1});
+  parts.magnitudes.resize(1);
+  parts.refining.resize(1);
+  // An exponent for which even the last row is coded.
+  parts.lo0 = 100;
+  parts.lo1 = 105;
+  parts.notes = "{}";
+  // 14 levels finer, so that small differences show.
+  parts.step = 0.002;
+  for (KltGroupParts& group : parts.groups) {
+    for (uint8_t& level : group.levels) {
+      level = static_cast<uint8_t>(std::min(level + 14, 255));
+    }
+  }
+  return EncodeKltProfile(parts);
+}
+
+Result<Bytes> FitTinyKltProfile(const ModelSpec& spec) {
+  return MakeTinyKltProfile(spec);
+}
+
 std::string KltProblem(const CodedSlice& coded) {
   const DType dtype = coded.slice.spec->dtype;
   for (uint32_t t = 0; t < coded.token_count; ++t) {

@@ -36,6 +36,11 @@ Result<Bytes> MakeKltProfile(const ModelSpec& spec);
 // Groups of several layers, adjacent pairs, no token that is always raw.
 Result<Bytes> MakeWideKltProfile(const ModelSpec& spec);
 
+// With one table of each kind, and one layer's planes at most: for dumps that
+// people read.
+Bytes MakeTinyKltProfile(const ModelSpec& spec);
+Result<Bytes> FitTinyKltProfile(const ModelSpec& spec);
+
 // What is not finite, or no float, comes back as it was; the rest finite.
 std::string KltProblem(const CodedSlice& coded);
 
