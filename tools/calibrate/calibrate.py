@@ -12,15 +12,18 @@ import os
 import sys
 import time
 
-import numpy
-import torch
+# One order of summation; read by numpy when it is loaded.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import fit
-import gather
-import judge
-import klt_profile
-import model as model_reader
-import tokens
+import numpy  # noqa: E402
+import torch  # noqa: E402
+
+import fit  # noqa: E402
+import gather  # noqa: E402
+import judge  # noqa: E402
+import klt_profile  # noqa: E402
+import model as model_reader  # noqa: E402
+import tokens  # noqa: E402
 
 PREFIX, CONTINUATION = 1024, 256
 HELD = 3                     # windows that levels and tables are taken from
@@ -61,7 +64,9 @@ def parse(arguments):
                         help="sets of labels a window (default: %(default)s)")
     parser.add_argument("--bf16", action="store_true",
                         help="gather with matrices in bf16: faster")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1,
+                        help="for the model; with another number the profile\n"
+                        "differs in its last bits (default: %(default)s)")
     parser.add_argument("--cache", help="folder of gathered windows",
                         default=os.path.join(cache, "reprise", "calibrate"))
     return parser.parse_args(arguments)

@@ -10,9 +10,8 @@ encoder has no gradients), and a part of the channel, the weights. A token of
 predicted sensitivity s gets a step that goes with s^(-e/2), so errors in it
 have a variance that goes with s^-e, and what a channel's error costs is the
 mean of g^2 s^-e: that is the square of its weight. (With g^2 / s, as if e were
-1, values get too few bits: at equal KL it took half as many again.) The squares
-of keys' and values' weights are multiplied by their layer's coherence
-(gather.py), which saves a sixth.
+1, values get far too few bits.) The squares of keys' and values' weights are
+multiplied by their layer's coherence (gather.py).
 """
 import numpy
 
