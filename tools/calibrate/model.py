@@ -192,15 +192,16 @@ def _read_folder(path):
     if config.get("model_type") not in _CLASSES:
         raise ValueError("model: %s is of class %s; built are %s" % (
             path, config.get("model_type"), ", ".join(_CLASSES)))
-    scaling = config.get("rope_scaling") or {}
-    if scaling.get("rope_type", scaling.get("type", "default")) != "default":
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
         raise ValueError("model: scaled RoPE is not built")
     heads = config["num_attention_heads"]
     shape = _check({
         "layers": config["num_hidden_layers"], "heads": heads,
         "kv_heads": config.get("num_key_value_heads", heads),
         "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
-        "theta": float(config.get("rope_theta", 10000.0)),
+        "theta": float(config.get("rope_theta",
+                                  rope.get("rope_theta", 10000.0))),
         "epsilon": config["rms_norm_eps"], "pairing": "halves",
         "context": config.get("max_position_embeddings", 0)})
     tensors = {}
