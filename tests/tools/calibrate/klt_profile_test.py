@@ -1,5 +1,6 @@
 """A profile is what docs/format/profile.md says, and nothing else passes."""
 import array
+import glob
 import random
 import struct
 import sys
@@ -60,6 +61,15 @@ class KltProfileTest(unittest.TestCase):
         self.assertEqual(found.planes[2].heads * found.planes[2].dim, 48)
         self.assertEqual(found.groups[1].hi, example().groups[1].hi)
         self.assertEqual(found.groups[0].constant, -1.25)
+
+    def test_reads_what_the_codec_wrote(self):
+        found = glob.glob("tests/golden/frame/klt_*.profile.bin")
+        self.assertGreater(len(found), 1)
+        for path in found:
+            with open(path, "rb") as source:
+                data = source.read()
+            self.assertEqual(klt_profile.encode(klt_profile.decode(data)),
+                             data, path)
 
     def test_tails_are_padded(self):
         made = example(channels=33)
