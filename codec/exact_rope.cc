@@ -3,62 +3,10 @@
 #include <array>
 #include <bit>
 
-#include "base/limits.h"
+#include "codec/rope_turns.h"
 
 namespace reprise {
 namespace {
-
-constexpr double kTwoPi = 6.283185307179586;
-
-double Power(double base, uint32_t exponent) {
-  double result = 1;
-  for (uint32_t i = 0; i < exponent; ++i) result *= base;
-  return result;
-}
-
-// theta^(-1 / pairs), by Newton's method from above.
-double PairRatio(double theta, uint32_t pairs) {
-  double ratio = 1;
-  for (int i = 0; i < 200; ++i) {
-    const double below = Power(ratio, pairs - 1);
-    ratio -= (below * ratio - 1 / theta) / (pairs * below);
-  }
-  return ratio;
-}
-
-// YaRN (Peng et al., 2023): pairs that turn often are left alone, pairs that
-// hardly turn are slowed, and a ramp lies between.
-void ApplyYarn(const RopeSpec& rope, std::vector<double>* frequencies) {
-  const double extrapolation = rope.factors[0];
-  const auto turns = [&](size_t j) {
-    return (*frequencies)[j] * rope.original_context / kTwoPi;
-  };
-  const size_t pairs = frequencies->size();
-  size_t low = 0;
-  while (low + 1 < pairs && turns(low + 1) >= rope.factors[2]) ++low;
-  size_t high = low;
-  while (high + 1 < pairs && turns(high) > rope.factors[3]) ++high;
-  const double width = high > low ? static_cast<double>(high - low) : 0.001;
-  for (size_t j = 0; j < pairs; ++j) {
-    const double above = j > low ? static_cast<double>(j - low) / width : 0;
-    const double kept = (above < 1 ? 1 - above : 0) * extrapolation;
-    (*frequencies)[j] *= rope.scale * (1 - kept) + kept;
-  }
-}
-
-void ApplyScaling(const RopeSpec& rope, std::vector<double>* frequencies) {
-  if (rope.scaling == RopeScaling::kYarn && rope.factors.size() >= 4) {
-    ApplyYarn(rope, frequencies);
-    return;
-  }
-  for (size_t j = 0; j < frequencies->size(); ++j) {
-    (*frequencies)[j] *= rope.scale;
-    if (rope.scaling == RopeScaling::kFactors && j < rope.factors.size() &&
-        rope.factors[j] > 0) {
-      (*frequencies)[j] /= rope.factors[j];
-    }
-  }
-}
 
 constexpr uint32_t kTurns = 4096;
 
@@ -106,20 +54,8 @@ uint32_t FloatToHalf(float value) {
 }  // namespace
 
 std::vector<uint32_t> ExactAngleSteps(const RopeSpec& rope) {
-  const uint32_t pairs = rope.rotary_dims / 2;
   std::vector<uint32_t> steps;
-  if (rope.pairing == RopePairing::kNone || pairs == 0 ||
-      rope.rotary_dims % 2 != 0 || rope.rotary_dims > kMaxHeadDim ||
-      !(rope.theta > 1 && rope.theta < 1e15)) {
-    return steps;
-  }
-  const double ratio = PairRatio(rope.theta, pairs);
-  std::vector<double> frequencies(1, 1.0);
-  while (frequencies.size() < pairs) {
-    frequencies.push_back(frequencies.back() * ratio);
-  }
-  ApplyScaling(rope, &frequencies);
-  for (const double frequency : frequencies) {
+  for (const double frequency : RopeFrequencies(rope)) {
     const double units = frequency / kTwoPi * 4294967296.0 + 0.5;
     const bool usable = units >= 0 && units < 1e18;
     steps.push_back(usable ? static_cast<uint32_t>(static_cast<uint64_t>(units))

@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "base/limits.h"
 #include "codec/klt_decode.h"
 #include "codec/klt_encode.h"
 #include "codec/klt_layout.h"
@@ -89,13 +90,15 @@ Result<std::shared_ptr<const CodecOptions>> KltCodec::ParseOptions(
   list.Take("tier", kTiers, &tier);
   list.Take("stages", 3u, kMaxStages, &stages);
   list.Take("shift", -kKltMaxShift, kKltMaxShift, &shift);
+  auto options = std::make_shared<KltOptions>();
+  list.Take("layers", 1u, kMaxLayers, &options->layers);
+  list.Take("first", 0u, kSegmentTokens, &options->raw_first);
   REPRISE_RETURN_IF_ERROR(list.Finish());
   if (stages != 0 && tier != 2) {
     return InvalidArgumentError(CatMessage("klt: stages is ", stages,
                                            ", with tier=", kTiers[tier],
                                            " it is not to be given"));
   }
-  auto options = std::make_shared<KltOptions>();
   options->stages = stages != 0 ? stages : tier + 1;
   options->shift = shift;
   return std::shared_ptr<const CodecOptions>(std::move(options));

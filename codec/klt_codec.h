@@ -17,11 +17,16 @@ class KltOptions final : public CodecOptions {
   uint32_t stages = 3;  // 1 archive, 2 coarse, 3 and 4 near
   // All steps are 2^(-shift / 3) times those of the profile.
   int shift = 0;
+  // For training; 0: chosen.
+  uint32_t layers = 0;
+  uint32_t raw_first = 1;
 };
 
 // Options: tier=near|coarse|archive, the tier of the last stage; stages=3|4 of
 // tier near, of which the fourth makes the step three times finer; shift=N,
 // -32 to 32, for steps that are finer (or coarser) by a cube root of 2 each.
+// For training a profile, and of no effect afterwards: layers=N of a group at
+// most, first=N tokens of a session that are stored raw.
 //
 // Frames hold all heads of their planes. Tokens with a NaN or an infinity are
 // stored as they are, and so are planes that the profile doesn't list.

@@ -3,6 +3,8 @@
 
 #include "base/limits.h"
 #include "codec/exact_profile.h"
+#include "codec/klt_codec.h"
+#include "codec/klt_trainer.h"
 #include "codec/message.h"
 #include "codec/tsc_trainer.h"
 #include "codec/vector_trainer.h"
@@ -32,6 +34,16 @@ class ExactTrainer final : public ProfileTrainer {
   ExactProfileFitter fitter_;
 };
 
+Result<std::unique_ptr<ProfileTrainer>> MakeKltTrainer(
+    const ModelSpec& spec, const TrainerOptions& options) {
+  KltTraining training;
+  if (options.codec_options != nullptr) {
+    const auto& klt = static_cast<const KltOptions&>(*options.codec_options);
+    training = {.layers = klt.layers, .raw_first = klt.raw_first};
+  }
+  return KltTrainer::Make(spec, training, options.max_memory_bytes);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ProfileTrainer>> MakeProfileTrainer(
@@ -51,6 +63,8 @@ Result<std::unique_ptr<ProfileTrainer>> MakeProfileTrainer(
     case CodecId::kVq:
     case CodecId::kPq:
       return VectorTrainer::Make(codec, spec, options);
+    case CodecId::kKlt:
+      return MakeKltTrainer(spec, options);
     default:
       return UnimplementedError(CatMessage(
           "trainer: codec ", CodecIdName(codec), " has no profiles"));

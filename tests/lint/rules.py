@@ -28,6 +28,7 @@ HOMES = [
     Home("xxHash", r"(xxhash|xxh3|xxh_x86dispatch)\.h$", r"base/hash\.cc$"),
     Home("CLI11", r"CLI/", r"tools/|bench/"),
     Home("nlohmann-json", r"nlohmann/", r"tools/|bench/|api/admin|tests/"),
+    Home("Eigen", r"(eigen3/)?Eigen/", r"codec/klt_eigen\.cc$"),
     Home("Highway", r"hwy/", r"codec/[^/]*_simd(-inl)?\.(cc|h)$"),
     Home("llama.cpp", r"(llama|ggml|gguf)[^/]*\.h$",
          r"client/llama/|tools/|tests/(client_llama|tools)/"),
