@@ -152,7 +152,8 @@ Result<HandlerReply> HandlePutModel(const HandlerCall& call,
     }
     auto profile = std::make_unique<wire::ProfileOfCodecT>();
     profile->codec = static_cast<uint16_t>(codec);
-    profile->profile = OptionalIdToWire(*found);
+    profile->profile = OptionalIdToWire(found->profile);
+    profile->other_weights = found->other_weights;
     reply.profiles.push_back(std::move(profile));
   }
   return call.Only(reply);
@@ -183,8 +184,9 @@ Result<HandlerReply> HandlePutProfile(const HandlerCall& call,
   upload.last_piece_ms = call.now_ms();
   wire::PutProfileReplyT reply;
   if (upload.bytes.size() == upload.total_bytes) {
-    Result<ProfileId> profile = call.catalogue()->PutProfile(
-        call.tenant(), upload.model, upload.codec, upload.bytes);
+    Result<ProfileId> profile =
+        call.catalogue()->PutProfile(call.tenant(), upload.model, upload.codec,
+                                     upload.bytes, put.other_weights());
     DropUpload(call);
     if (!profile.ok()) return profile.status();
     reply.profile = OptionalIdToWire(*profile);

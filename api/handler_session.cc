@@ -48,6 +48,7 @@ Status AddSizes(const HandlerCall& call, std::string_view name,
   reply->profile_bytes = size.profile_bytes;
   reply->segments_by_tier.assign(std::begin(size.segments_by_tier),
                                  std::end(size.segments_by_tier));
+  reply->other_weights_segments = size.other_weights_segments;
   return Status::Ok();
 }
 

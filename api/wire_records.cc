@@ -108,6 +108,7 @@ Result<Rendition> RenditionFromWire(const wire::Rendition& table,
   }
   rendition.codec = static_cast<CodecId>(table.codec());
   rendition.profile = IdFromWire<ProfileId>(table.profile());
+  rendition.other_weights = table.other_weights();
   rendition.writer = table.writer();
   rendition.raw_bytes = table.raw_bytes();
   rendition.frames.reserve(table.frames()->size());
@@ -133,7 +134,7 @@ flatbuffers::Offset<wire::Rendition> RenditionToWire(
       static_cast<uint8_t>(rendition.basis),
       static_cast<uint16_t>(rendition.codec),
       rendition.profile.IsZero() ? nullptr : &profile, rendition.writer,
-      rendition.raw_bytes, frames_at);
+      rendition.raw_bytes, frames_at, rendition.other_weights);
 }
 
 std::unique_ptr<wire::SessionT> SessionToWire(const SessionInfo& info) {

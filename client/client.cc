@@ -10,10 +10,12 @@
 #include "client/importer.h"
 #include "client/match_ticket.h"
 #include "client/model.h"
+#include "client/profiles.h"
 #include "client/restorer.h"
 #include "client/saver.h"
 #include "client/session_calls.h"
 #include "client/tickets.h"
+#include "codec/klt_profile.h"
 
 namespace reprise {
 namespace {
@@ -61,6 +63,7 @@ SessionDetails DetailsOf(const wire::DescribeReply& reply) {
   out.frame_bytes = reply.frame_bytes();
   out.record_bytes = reply.record_bytes();
   out.profile_bytes = reply.profile_bytes();
+  out.other_weights_segments = reply.other_weights_segments();
   if (reply.segments_by_tier() == nullptr) return out;
   for (uint32_t i = 0; i < reply.segments_by_tier()->size(); ++i) {
     const uint64_t segments = reply.segments_by_tier()->Get(i);
@@ -85,7 +88,8 @@ class ClientImpl final : public Client {
     return FetchModelSpec(&core_, core_.ShortCall(), model);
   }
   Result<ProfileId> PutProfile(const Model& model, CodecId codec,
-                               ByteView profile) override;
+                               ByteView profile,
+                               const PutProfileOptions& options) override;
   Result<Bytes> GetProfile(const ProfileId& profile) override {
     return FetchProfile(&core_.control, core_.LongCall(),
                         core_.options.request_timeout_ms, profile);
@@ -177,20 +181,33 @@ Result<Model> ClientImpl::RegisterModel(const ModelSpec& spec) {
   if (reply->profiles() != nullptr) {
     for (const wire::ProfileOfCodec* known : *reply->profiles()) {
       model->SetProfile(static_cast<CodecId>(known->codec()),
-                        IdFromWire<ProfileId>(known->profile()));
+                        IdFromWire<ProfileId>(known->profile()),
+                        known->other_weights());
     }
   }
   return Model(std::move(model));
 }
 
 Result<ProfileId> ClientImpl::PutProfile(const Model& model, CodecId codec,
-                                         ByteView profile) {
+                                         ByteView profile,
+                                         const PutProfileOptions& options) {
   if (model == nullptr) return InvalidArgumentError("profile: no model");
-  REPRISE_ASSIGN_OR_RETURN(const ProfileId id,
-                           UploadProfile(&core_.control, core_.LongCall(),
-                                         core_.options.request_timeout_ms,
-                                         model->id(), codec, profile));
-  model->SetProfile(codec, id);
+  bool other_weights = false;
+  // Those of other codecs name no weights, and are checked when they are used.
+  if (codec == CodecId::kKlt) {
+    REPRISE_ASSIGN_OR_RETURN(const auto parsed, KltProfile::Parse(profile));
+    REPRISE_ASSIGN_OR_RETURN(other_weights,
+                             CheckProfileFits(model->spec(), *parsed));
+    if (other_weights && !options.accept_other_weights) {
+      return OtherWeightsError(model->spec(), *parsed);
+    }
+  }
+  REPRISE_ASSIGN_OR_RETURN(
+      const ProfileId id,
+      UploadProfile(&core_.control, core_.LongCall(),
+                    core_.options.request_timeout_ms,
+                    {model->id(), codec, profile, other_weights}));
+  model->SetProfile(codec, id, other_weights);
   return id;
 }
 
@@ -456,6 +473,13 @@ Result<std::string> ClientImpl::RunCollection() {
 
 const ModelSpec& SpecOf(const Model& model) { return model->spec(); }
 const ModelId& IdOf(const Model& model) { return model->id(); }
+std::vector<ProfileInUse> ProfilesOf(const Model& model) {
+  std::vector<ProfileInUse> profiles;
+  for (const auto& [codec, use] : model->Profiles()) {
+    profiles.push_back({codec, use.id, use.other_weights});
+  }
+  return profiles;
+}
 
 Result<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
   REPRISE_RETURN_IF_ERROR(CheckEndpoint(options.endpoint));

@@ -68,6 +68,17 @@ using Model = std::shared_ptr<const RegisteredModel>;
 const ModelSpec& SpecOf(const Model& model);
 const ModelId& IdOf(const Model& model);
 
+// A profile that saves with its codec use.
+struct ProfileInUse {
+  CodecId codec = CodecId::kRaw;
+  ProfileId profile;
+  // It was trained on other weights than the model's, and that was accepted.
+  bool other_weights = false;
+};
+// Those that the client knows of, by codec: what RegisterModel was told, and
+// what this client put since.
+std::vector<ProfileInUse> ProfilesOf(const Model& model);
+
 // Tokens [first_token, end_token) of one quality.
 struct TierRange {
   uint64_t first_token = 0;
@@ -251,6 +262,15 @@ struct SessionDetails {
   uint64_t record_bytes = 0;
   uint64_t profile_bytes = 0;  // shared by all sessions of the model
   std::vector<std::pair<Tier, uint64_t>> segments_by_tier;
+  // Of those, coded with a profile of other weights than the model's.
+  uint64_t other_weights_segments = 0;
+};
+
+struct PutProfileOptions {
+  // The profile was trained on a model of the same shape with other weights,
+  // the same model quantised otherwise, say. The store keeps this in mind, and
+  // what is saved with the profile says so.
+  bool accept_other_weights = false;
 };
 
 class Client {
@@ -263,8 +283,16 @@ class Client {
   virtual Result<Model> RegisterModel(const ModelSpec& spec) = 0;
   // kNotFound.
   virtual Result<ModelSpec> GetModelSpec(const ModelId& model) = 0;
+  // Saves with `codec` use it from now on. kFailedPrecondition, with what
+  // differs, when it does not fit the model, or was trained on other weights
+  // and `options` don't accept that.
   virtual Result<ProfileId> PutProfile(const Model& model, CodecId codec,
-                                       ByteView profile) = 0;
+                                       ByteView profile,
+                                       const PutProfileOptions& options) = 0;
+  Result<ProfileId> PutProfile(const Model& model, CodecId codec,
+                               ByteView profile) {
+    return PutProfile(model, codec, profile, {});
+  }
   virtual Result<Bytes> GetProfile(const ProfileId& profile) = 0;
 
   virtual Result<MatchResultInfo> Match(const Model& model,

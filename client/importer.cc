@@ -84,11 +84,15 @@ Status Importer::TakeProfile(ByteView content) {
                               std::to_string(static_cast<int>(codec_id)) +
                               ", which is not built");
   }
-  REPRISE_RETURN_IF_ERROR(
-      codec->ParseProfile(profile).status().WithContext("import"));
+  const auto parsed = codec->ParseProfile(profile);
+  REPRISE_RETURN_IF_ERROR(parsed.status().WithContext("import"));
+  // Where it comes from it was accepted, or nothing had been saved with it.
+  REPRISE_ASSIGN_OR_RETURN(const bool other_weights,
+                           CheckProfileFits(spec_, **parsed));
+  if (other_weights) other_weights_.insert((*parsed)->id());
   return UploadProfile(&core_->control, call_,
-                       core_->options.request_timeout_ms, model_, codec_id,
-                       profile)
+                       core_->options.request_timeout_ms,
+                       {model_, codec_id, profile, other_weights})
       .status();
 }
 
@@ -185,6 +189,7 @@ Status Importer::StoreSegment() {
   parts.tier = segment_.tier;
   parts.codec = segment_.codec;
   parts.profile = segment_.profile;
+  parts.other_weights = other_weights_.contains(segment_.profile);
   parts.writer = core_->options.writer;
   parts.token_bytes = spec_.token_bytes();
   std::vector<UploadedFrame> uploaded;

@@ -4,6 +4,7 @@
 #define REPRISE_CLIENT_IMPORTER_H_
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,7 @@ class Importer {
   ModelSpec spec_;
   ModelId model_;
   std::vector<LayerGroup> groups_;
+  std::set<ProfileId> other_weights_;  // profiles of other weights
   ExportSegment segment_;
   SegmentId segment_id_;
   SegmentId last_;  // of the segment before

@@ -30,15 +30,31 @@ class RegisteredModel {
   const ModelId& id() const { return id_; }
   const std::vector<LayerGroup>& groups() const { return groups_; }
 
+  struct InUse {
+    ProfileId id;
+    bool other_weights = false;
+  };
+
   // The profile that saves with `codec` use; zero: none yet.
   ProfileId ProfileOf(CodecId codec) const {
     std::lock_guard lock(mutex_);
     const auto found = profiles_.find(codec);
-    return found == profiles_.end() ? ProfileId() : found->second;
+    return found == profiles_.end() ? ProfileId() : found->second.id;
   }
-  void SetProfile(CodecId codec, const ProfileId& profile) const {
+  std::map<CodecId, InUse> Profiles() const {
     std::lock_guard lock(mutex_);
-    profiles_[codec] = profile;
+    return profiles_;
+  }
+  void SetProfile(CodecId codec, const ProfileId& profile,
+                  bool other_weights) const {
+    std::lock_guard lock(mutex_);
+    profiles_[codec] = {profile, other_weights};
+  }
+  // Whoever put that profile accepted that it was trained on other weights.
+  bool AcceptsOtherWeights(CodecId codec) const {
+    std::lock_guard lock(mutex_);
+    const auto found = profiles_.find(codec);
+    return found != profiles_.end() && found->second.other_weights;
   }
 
  private:
@@ -46,7 +62,7 @@ class RegisteredModel {
   const ModelId id_;
   const std::vector<LayerGroup> groups_;
   mutable std::mutex mutex_;
-  mutable std::map<CodecId, ProfileId> profiles_;
+  mutable std::map<CodecId, InUse> profiles_;
 };
 
 }  // namespace reprise

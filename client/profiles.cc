@@ -6,6 +6,8 @@
 
 #include "base/limits.h"
 #include "client/calls.h"
+#include "codec/klt_fit.h"
+#include "codec/klt_profile.h"
 
 namespace reprise {
 namespace {
@@ -78,8 +80,9 @@ Result<Bytes> FetchProfile(Connection* connection,
 
 Result<ProfileId> UploadProfile(Connection* connection,
                                 const std::shared_ptr<CallContext>& call,
-                                int64_t timeout_ms, const ModelId& model,
-                                CodecId codec, ByteView bytes) {
+                                int64_t timeout_ms,
+                                const ProfileToUpload& profile) {
+  const ByteView bytes = profile.bytes;
   if (bytes.empty() || bytes.size() > kMaxProfileBytes) {
     return InvalidArgumentError(
         "profile: " + std::to_string(bytes.size()) + " bytes, 1 to " +
@@ -91,11 +94,12 @@ Result<ProfileId> UploadProfile(Connection* connection,
     const ByteView piece =
         bytes.subspan(offset, std::min(kPieceBytes, bytes.size() - offset));
     wire::PutProfileT put;
-    put.model = OptionalIdToWire(model);
-    put.codec = static_cast<uint16_t>(codec);
+    put.model = OptionalIdToWire(profile.model);
+    put.codec = static_cast<uint16_t>(profile.codec);
     put.total_bytes = static_cast<uint32_t>(bytes.size());
     put.offset = static_cast<uint32_t>(offset);
     put.checksum = Checksum(piece);
+    put.other_weights = profile.other_weights;
     std::vector<Bytes> body;
     body.emplace_back(piece.begin(), piece.end());
     const WireRequestPtr request =
@@ -112,6 +116,23 @@ Result<ProfileId> UploadProfile(Connection* connection,
     }
   }
   return wanted;
+}
+
+Result<bool> CheckProfileFits(const ModelSpec& spec,
+                              const CodecProfile& profile) {
+  if (profile.codec() != CodecId::kKlt) return false;
+  const auto& klt = static_cast<const KltProfile&>(profile);
+  REPRISE_RETURN_IF_ERROR(CheckKltFits(spec, klt));
+  return IsOfOtherWeights(spec, klt);
+}
+
+Status OtherWeightsError(const ModelSpec& spec, const CodecProfile& profile) {
+  const auto& klt = static_cast<const KltProfile&>(profile);
+  return FailedPreconditionError(
+      "profile: weights are " + spec.weights_hash.ShortHex() +
+      " in the model, the profile was trained on " +
+      (klt.weights().IsZero() ? "unknown ones" : klt.weights().ShortHex()) +
+      "; this must be accepted (--accept-other-weights)");
 }
 
 ProfilePtr ProfileCache::Find(const ProfileId& profile) {

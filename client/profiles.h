@@ -23,11 +23,25 @@ using ProfilePtr = std::shared_ptr<const CodecProfile>;
 Result<Bytes> FetchProfile(Connection* connection,
                            const std::shared_ptr<CallContext>& call,
                            int64_t timeout_ms, const ProfileId& profile);
-// Piece by piece; the answer's id must be the digest of `bytes`.
+struct ProfileToUpload {
+  ModelId model;
+  CodecId codec = CodecId::kRaw;
+  ByteView bytes;
+  bool other_weights = false;  // and that is accepted
+};
+// Piece by piece; the answer's id must be the digest of the bytes.
 Result<ProfileId> UploadProfile(Connection* connection,
                                 const std::shared_ptr<CallContext>& call,
-                                int64_t timeout_ms, const ModelId& model,
-                                CodecId codec, ByteView bytes);
+                                int64_t timeout_ms,
+                                const ProfileToUpload& profile);
+
+// Whether a profile, which fits the model or else is kFailedPrecondition with
+// what differs, names other weights than the model's, or none. Profiles of
+// most codecs don't name any, and are taken as they are: false.
+Result<bool> CheckProfileFits(const ModelSpec& spec,
+                              const CodecProfile& profile);
+// kFailedPrecondition with both weights.
+Status OtherWeightsError(const ModelSpec& spec, const CodecProfile& profile);
 
 // The profiles used last. Thread-safe.
 class ProfileCache {

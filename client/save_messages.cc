@@ -36,6 +36,7 @@ std::unique_ptr<wire::RenditionT> MakeRendition(
   out->basis = static_cast<uint8_t>(basis);
   out->codec = static_cast<uint16_t>(parts.codec);
   out->profile = OptionalIdToWire(parts.profile);
+  out->other_weights = parts.other_weights;
   out->writer = parts.writer;
   out->raw_bytes = token_count * parts.token_bytes;
   out->frames.reserve(frames.size());

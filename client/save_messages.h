@@ -29,7 +29,8 @@ struct RenditionParts {
   RenditionId id;
   Tier tier = Tier::kExact;
   CodecId codec = CodecId::kRaw;
-  ProfileId profile;  // zero: none
+  ProfileId profile;           // zero: none
+  bool other_weights = false;  // the profile's
   uint64_t writer = 0;
   uint64_t token_bytes = 0;  // of the model
   // What the frames of an item hold, in their order.

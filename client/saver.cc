@@ -244,10 +244,7 @@ Status Saver::ChooseProfile(Encoding* encoding) {
     auto profile =
         GetParsedProfile(&core_->profiles, &core_->control, call_,
                          core_->options.request_timeout_ms, codec, known);
-    if (profile.ok()) {
-      encoding->profile = *std::move(profile);
-      return Status();
-    }
+    if (profile.ok()) return UseProfile(*std::move(profile), encoding);
     const StatusCode code = profile.status().code();
     const bool lost =
         code == StatusCode::kNotFound || code == StatusCode::kDataLoss;
@@ -258,6 +255,17 @@ Status Saver::ChooseProfile(Encoding* encoding) {
   return FailedPreconditionError(
       "save: the daemon has no profile of codec " + std::string(codec.name()) +
       " for this model; `reprise calibrate` makes one");
+}
+
+Status Saver::UseProfile(ProfilePtr profile, Encoding* encoding) {
+  REPRISE_ASSIGN_OR_RETURN(encoding->other_weights,
+                           CheckProfileFits(model_->spec(), *profile));
+  if (encoding->other_weights &&
+      !model_->AcceptsOtherWeights(profile->codec())) {
+    return OtherWeightsError(model_->spec(), *profile);
+  }
+  encoding->profile = std::move(profile);
+  return Status();
 }
 
 Status Saver::FitProfile(Encoding* encoding) {
@@ -276,8 +284,8 @@ Status Saver::FitProfile(Encoding* encoding) {
   REPRISE_ASSIGN_OR_RETURN(
       const ProfileId id,
       UploadProfile(&core_->control, call_, core_->options.request_timeout_ms,
-                    model_->id(), codec.id(), bytes));
-  model_->SetProfile(codec.id(), id);
+                    {model_->id(), codec.id(), bytes}));
+  model_->SetProfile(codec.id(), id, /*other_weights=*/false);
   return Status();
 }
 
@@ -369,6 +377,7 @@ RenditionParts Saver::PartsOf(uint32_t item) {
   parts.tier = encoding.tier;
   parts.codec = encoding.choice.codec->id();
   if (encoding.profile != nullptr) parts.profile = encoding.profile->id();
+  parts.other_weights = encoding.other_weights;
   parts.writer = core_->options.writer;
   parts.token_bytes = model_->spec().token_bytes();
   for (const Source& source : sources_) {

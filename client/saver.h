@@ -62,6 +62,7 @@ class Saver {
     CodecChoice choice;
     Tier tier = Tier::kExact;
     ProfilePtr profile;
+    bool other_weights = false;  // the profile's, accepted
   };
 
   // One try on one head. kFailedPrecondition may mean that the head is not,
@@ -78,6 +79,7 @@ class Saver {
   }
   Status ChooseProfiles(const PlannedSave& plan);
   Status ChooseProfile(Encoding* encoding);
+  Status UseProfile(ProfilePtr profile, Encoding* encoding);
   Status FitProfile(Encoding* encoding);
   Result<Bytes> FitExact(uint64_t first_token, uint64_t end_token);
   TokenMask KeptOf(uint32_t item) const;

@@ -123,7 +123,8 @@ Result<std::shared_ptr<const StoredModel>> CatalogueImpl::LoadModel(
 
 Result<ProfileId> CatalogueImpl::PutProfile(const DomainId& domain,
                                             const ModelId& model, CodecId codec,
-                                            ByteView profile) {
+                                            ByteView profile,
+                                            bool other_weights) {
   if (profile.empty() || profile.size() > kMaxProfileBytes) {
     return InvalidArgumentError(
         "put profile: " + std::to_string(profile.size()) + " bytes, 1 to " +
@@ -139,7 +140,8 @@ Result<ProfileId> CatalogueImpl::PutProfile(const DomainId& domain,
       engine_->Put({&put, 1}, begun.epoch, Durability::kWritten));
 
   const std::string last_key = ProfileKey(domain, model, codec);
-  const Bytes record = EncodeProfileRecord({id, clock_->WallMs()});
+  const Bytes record =
+      EncodeProfileRecord({id, clock_->WallMs(), other_weights});
   while (true) {
     const Result<HeadRecord> last =
         engine_->GetHead(HeadSpace::kMeta, last_key);
@@ -169,15 +171,13 @@ Result<PinnedBytes> CatalogueImpl::GetProfile(const DomainId& domain,
       digest.ShortHex() + ", its key says " + profile.ShortHex());
 }
 
-Result<ProfileId> CatalogueImpl::FindProfile(const DomainId& domain,
-                                             const ModelId& model,
-                                             CodecId codec) {
+Result<ProfileRecord> CatalogueImpl::FindProfile(const DomainId& domain,
+                                                 const ModelId& model,
+                                                 CodecId codec) {
   REPRISE_ASSIGN_OR_RETURN(
       const HeadRecord last,
       engine_->GetHead(HeadSpace::kMeta, ProfileKey(domain, model, codec)));
-  REPRISE_ASSIGN_OR_RETURN(const ProfileRecord record,
-                           DecodeProfileRecord(last.value.view()));
-  return record.profile;
+  return DecodeProfileRecord(last.value.view());
 }
 
 }  // namespace reprise

@@ -204,13 +204,14 @@ class Catalogue {
                                        const ModelId& model) = 0;
   virtual Result<ProfileId> PutProfile(const DomainId& domain,
                                        const ModelId& model, CodecId codec,
-                                       ByteView profile) = 0;
+                                       ByteView profile,
+                                       bool other_weights) = 0;
   virtual Result<PinnedBytes> GetProfile(const DomainId& domain,
                                          const ProfileId& profile) = 0;
   // The profile last put for this model and codec; kNotFound.
-  virtual Result<ProfileId> FindProfile(const DomainId& domain,
-                                        const ModelId& model,
-                                        CodecId codec) = 0;
+  virtual Result<ProfileRecord> FindProfile(const DomainId& domain,
+                                            const ModelId& model,
+                                            CodecId codec) = 0;
 
   // --- Saving. ---
   // Unsynced; the commit that refers to them syncs. All or nothing.
@@ -326,6 +327,8 @@ class Catalogue {
     uint64_t record_bytes = 0;   // segments, renditions, tail, commit, head
     uint64_t profile_bytes = 0;  // shared by all sessions of the model
     uint64_t segments_by_tier[6] = {};
+    // Of those, with a profile of other weights in the rendition counted.
+    uint64_t other_weights_segments = 0;
   };
   // Every stored byte of one session's head.
   virtual Result<SessionSize> MeasureSession(const DomainId& tenant,

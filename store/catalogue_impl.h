@@ -37,11 +37,13 @@ class CatalogueImpl final : public Catalogue {
   Result<PinnedBytes> GetModel(const DomainId& domain,
                                const ModelId& model) override;
   Result<ProfileId> PutProfile(const DomainId& domain, const ModelId& model,
-                               CodecId codec, ByteView profile) override;
+                               CodecId codec, ByteView profile,
+                               bool other_weights) override;
   Result<PinnedBytes> GetProfile(const DomainId& domain,
                                  const ProfileId& profile) override;
-  Result<ProfileId> FindProfile(const DomainId& domain, const ModelId& model,
-                                CodecId codec) override;
+  Result<ProfileRecord> FindProfile(const DomainId& domain,
+                                    const ModelId& model,
+                                    CodecId codec) override;
 
   Status PutFrames(const DomainId& domain,
                    std::span<const FramePut> frames) override;

@@ -50,6 +50,7 @@ void AddSegment(const StoredSegment& stored, Catalogue::SessionSize* size,
     }
   }
   const Rendition* const best = stored.set.Best(Tier::kArchive);
+  if (best != nullptr && best->other_weights) ++size->other_weights_segments;
   const Tier tier = best == nullptr ? Tier::kTokens : best->effective();
   ++size->segments_by_tier[static_cast<size_t>(tier)];
 }

@@ -54,6 +54,9 @@ Status CheckRendition(const Rendition& rendition, bool is_tail) {
                    ", exact to archive are stored");
   }
   if (rendition.codec == CodecId()) return Invalid("codec is 0");
+  if (rendition.other_weights && rendition.profile.IsZero()) {
+    return Invalid("it has no profile that could be of other weights");
+  }
   if (rendition.frames.empty() ||
       rendition.frames.size() > kMaxFramesPerRendition) {
     return Invalid(std::to_string(rendition.frames.size()) + " frames, 1 to " +

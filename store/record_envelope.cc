@@ -4,7 +4,6 @@ namespace reprise {
 namespace {
 
 constexpr uint8_t kMark = 'R';
-constexpr uint8_t kVersion = 1;
 
 Status Damaged(std::string_view name, const std::string& what) {
   return DataLossError(std::string(name) + ": " + what);
@@ -12,11 +11,11 @@ Status Damaged(std::string_view name, const std::string& what) {
 
 }  // namespace
 
-RecordWriter::RecordWriter(uint8_t kind, uint64_t body_bytes) {
+RecordWriter::RecordWriter(uint8_t kind, uint64_t body_bytes, uint8_t version) {
   Reserve(kRecordHeaderBytes + body_bytes + kRecordChecksumBytes);
   U8(kMark);
   U8(kind);
-  U8(kVersion);
+  U8(version);
   U8(0);
 }
 
@@ -26,7 +25,7 @@ Bytes RecordWriter::Finish() {
 }
 
 Result<ByteReader> OpenRecord(ByteView bytes, uint8_t kind,
-                              std::string_view name) {
+                              std::string_view name, uint8_t latest) {
   if (bytes.size() < kRecordHeaderBytes + kRecordChecksumBytes) {
     return Damaged(
         name, std::to_string(bytes.size()) + " bytes, at least 12 are wanted");
@@ -40,9 +39,10 @@ Result<ByteReader> OpenRecord(ByteView bytes, uint8_t kind,
     return Damaged(name, "begins with " + ToHex(content.first(2)) + ", " +
                              ToHex(Bytes{kMark, kind}) + " is wanted");
   }
-  if (content[2] != kVersion) {
+  if (content[2] == 0 || content[2] > latest) {
     return UnimplementedError(std::string(name) + ": version is " +
-                              std::to_string(content[2]) + ", 1 is known");
+                              std::to_string(content[2]) + ", " +
+                              std::to_string(latest) + " is known");
   }
   if (content[3] != 0) {
     return Damaged(name, "reserved byte is " + std::to_string(content[3]));

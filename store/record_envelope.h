@@ -28,14 +28,16 @@ inline constexpr size_t kRecordChecksumBytes = 8;
 // A ByteWriter that begins with a record's header and ends with its checksum.
 class RecordWriter : public ByteWriter {
  public:
-  RecordWriter(uint8_t kind, uint64_t body_bytes);
+  RecordWriter(uint8_t kind, uint64_t body_bytes, uint8_t version = 1);
   Bytes Finish();
 };
 
 // A reader of the record's body, its checksum, kind and version checked.
-// kDataLoss; kUnimplemented for an intact record of a later version.
+// kDataLoss; kUnimplemented for an intact record of a version after `latest`.
 Result<ByteReader> OpenRecord(ByteView bytes, uint8_t kind,
-                              std::string_view name);
+                              std::string_view name, uint8_t latest = 1);
+// REQUIRES: OpenRecord(bytes, ...).ok().
+inline uint8_t RecordVersion(ByteView bytes) { return bytes[2]; }
 
 // kDataLoss unless least <= value <= most.
 Status InRange(std::string_view name, std::string_view field, uint64_t value,

@@ -9,6 +9,9 @@
 namespace reprise {
 namespace {
 
+// What version 2 of a profile record adds.
+constexpr uint8_t kOtherWeights = 1;
+
 template <typename Id>
 void WriteId(RecordWriter* out, const Id& id) {
   out->Raw(id.bytes);
@@ -247,19 +250,25 @@ Result<Epoch> DecodeEpoch(ByteView bytes) {
 }
 
 Bytes EncodeProfileRecord(const ProfileRecord& record) {
-  RecordWriter out(kProfileKind, 40);
+  RecordWriter out(kProfileKind, 41, record.other_weights ? 2 : 1);
   WriteId(&out, record.profile);
   out.U64(static_cast<uint64_t>(record.time_ms));
+  if (record.other_weights) out.U8(kOtherWeights);
   return out.Finish();
 }
 
 Result<ProfileRecord> DecodeProfileRecord(ByteView bytes) {
   REPRISE_ASSIGN_OR_RETURN(ByteReader in,
-                           OpenRecord(bytes, kProfileKind, "profile record"));
+                           OpenRecord(bytes, kProfileKind, "profile record",
+                                      /*latest=*/2));
   ProfileRecord record;
   record.profile = ReadId<ProfileId>(&in);
   record.time_ms = static_cast<int64_t>(in.U64());
+  record.other_weights = RecordVersion(bytes) == 2;
+  const uint8_t flags = record.other_weights ? in.U8() : kOtherWeights;
   REPRISE_RETURN_IF_ERROR(in.Finish("profile record"));
+  REPRISE_RETURN_IF_ERROR(
+      InRange("profile record", "flags", flags, kOtherWeights, kOtherWeights));
   return record;
 }
 

@@ -78,6 +78,8 @@ struct Rendition {
   Tier basis = Tier::kExact;
   CodecId codec = CodecId::kRaw;
   ProfileId profile;
+  // The profile was trained on other weights than the model's, and accepted.
+  bool other_weights = false;
   uint64_t writer = 0;  // which worker, by its own choice
   int64_t time_ms = 0;
   uint64_t raw_bytes = 0;
@@ -173,6 +175,8 @@ Result<Epoch> DecodeEpoch(ByteView bytes);
 struct ProfileRecord {
   ProfileId profile;
   int64_t time_ms = 0;
+  // Who put it knew that it was trained on other weights than the model's.
+  bool other_weights = false;
 };
 Bytes EncodeProfileRecord(const ProfileRecord& record);
 Result<ProfileRecord> DecodeProfileRecord(ByteView bytes);

@@ -12,6 +12,8 @@ namespace {
 constexpr std::string_view kName = "rendition record";
 constexpr uint64_t kFrameBytes = 28;
 constexpr uint32_t kHeadMask = 0xfff;
+// Written only where a rendition has a flag.
+constexpr uint8_t kLatest = 2;
 
 void WriteFrame(RecordWriter* out, const FrameRef& frame,
                 const RenditionId& own) {
@@ -142,15 +144,21 @@ Status ReadSummary(ByteReader* in, RenditionSummary* out) {
   return Status();
 }
 
-Status ReadSummaries(ByteReader* in, RenditionSummaries* out) {
+// `flags` has a bit for each rendition with a profile of other weights.
+Status ReadSummaries(ByteReader* in, uint8_t version, RenditionSummaries* out,
+                     uint8_t* flags) {
   out->count = in->U8();
-  const uint32_t reserved = in->U8();
-  const uint32_t reserved_too = in->U16();
+  *flags = in->U8();
+  const uint32_t reserved = in->U16();
   REPRISE_RETURN_IF_ERROR(in->Check(kName));
   REPRISE_RETURN_IF_ERROR(
       InRange(kName, "rendition count", out->count, 1, kMaxRenditionsPerSet));
+  REPRISE_RETURN_IF_ERROR(InRange(kName, "reserved", reserved, 0, 0));
+  // A set without flags is of version 1, so that equal sets have equal bytes.
   REPRISE_RETURN_IF_ERROR(
-      InRange(kName, "reserved", reserved | reserved_too, 0, 0));
+      version == 1
+          ? InRange(kName, "reserved", *flags, 0, 0)
+          : InRange(kName, "flags", *flags, 1, (1u << out->count) - 1));
   for (uint32_t i = 0; i < out->count; ++i) {
     REPRISE_RETURN_IF_ERROR(ReadSummary(in, &out->items[i]));
     if (i > 0 && out->items[i].tier <= out->items[i - 1].tier) {
@@ -194,9 +202,13 @@ Bytes EncodeRenditionSet(const RenditionSet& set) {
   for (const Rendition& each : all) {
     size += 88 + each.frames.size() * (kFrameBytes + 16);
   }
-  RecordWriter out(kRenditionKind, size);
+  uint32_t flags = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i].other_weights) flags |= 1u << i;
+  }
+  RecordWriter out(kRenditionKind, size, flags != 0 ? kLatest : 1);
   out.U8(static_cast<uint8_t>(all.size()));
-  out.U8(0);
+  out.U8(static_cast<uint8_t>(flags));
   out.U16(0);
   for (const Rendition& each : all) {
     out.U8(static_cast<uint8_t>(each.tier));
@@ -212,14 +224,17 @@ Bytes EncodeRenditionSet(const RenditionSet& set) {
 
 Result<RenditionSet> DecodeRenditionSet(ByteView bytes) {
   REPRISE_ASSIGN_OR_RETURN(ByteReader in,
-                           OpenRecord(bytes, kRenditionKind, kName));
+                           OpenRecord(bytes, kRenditionKind, kName, kLatest));
   RenditionSummaries summaries;
-  REPRISE_RETURN_IF_ERROR(ReadSummaries(&in, &summaries));
+  uint8_t flags = 0;
+  REPRISE_RETURN_IF_ERROR(
+      ReadSummaries(&in, RecordVersion(bytes), &summaries, &flags));
   RenditionSet set;
   set.renditions.reserve(summaries.count);
   for (uint32_t i = 0; i < summaries.count; ++i) {
     REPRISE_ASSIGN_OR_RETURN(Rendition rendition,
                              ReadDetails(&in, summaries.items[i]));
+    rendition.other_weights = (flags >> i & 1) != 0;
     set.renditions.push_back(std::move(rendition));
   }
   REPRISE_RETURN_IF_ERROR(in.Finish(kName));
@@ -228,8 +243,9 @@ Result<RenditionSet> DecodeRenditionSet(ByteView bytes) {
 
 Status DecodeRenditionSummaries(ByteView bytes, RenditionSummaries* out) {
   REPRISE_ASSIGN_OR_RETURN(ByteReader in,
-                           OpenRecord(bytes, kRenditionKind, kName));
-  return ReadSummaries(&in, out);
+                           OpenRecord(bytes, kRenditionKind, kName, kLatest));
+  uint8_t flags = 0;
+  return ReadSummaries(&in, RecordVersion(bytes), out, &flags);
 }
 
 }  // namespace reprise

@@ -18,6 +18,7 @@ std::unique_ptr<wire::RenditionT> WireRendition(const Rendition& rendition) {
   out->basis = static_cast<uint8_t>(rendition.basis);
   out->codec = static_cast<uint16_t>(rendition.codec);
   out->profile = OptionalIdToWire(rendition.profile);
+  out->other_weights = rendition.other_weights;
   out->writer = rendition.writer;
   out->raw_bytes = rendition.raw_bytes;
   for (const FrameRef& frame : rendition.frames) {

@@ -103,7 +103,8 @@ class FakeClient : public Client {
   }
 
   Result<ModelSpec> GetModelSpec(const ModelId&) override { return No(); }
-  Result<ProfileId> PutProfile(const Model&, CodecId, ByteView) override {
+  Result<ProfileId> PutProfile(const Model&, CodecId, ByteView,
+                               const PutProfileOptions&) override {
     return No();
   }
   Result<Bytes> GetProfile(const ProfileId&) override { return No(); }

@@ -67,25 +67,32 @@ TEST_F(CatalogueTest, FindsTheProfilePutLast) {
   const ModelId model = worker_.model();
   REPRISE_EXPECT_CODE(kNotFound,
                       catalogue_->FindProfile(tenant_, model, CodecId::kExact));
-  const auto first =
-      catalogue_->PutProfile(tenant_, model, CodecId::kExact, Bytes(9, 1));
-  const auto second =
-      catalogue_->PutProfile(tenant_, model, CodecId::kExact, Bytes(9, 2));
+  const auto first = catalogue_->PutProfile(tenant_, model, CodecId::kExact,
+                                            Bytes(9, 1), false);
+  const auto second = catalogue_->PutProfile(tenant_, model, CodecId::kExact,
+                                             Bytes(9, 2), false);
   const auto other =
-      catalogue_->PutProfile(tenant_, model, CodecId::kKlt, Bytes(9, 3));
+      catalogue_->PutProfile(tenant_, model, CodecId::kKlt, Bytes(9, 3), true);
   REPRISE_ASSERT_OK(first.status());
   REPRISE_ASSERT_OK(second.status());
   REPRISE_ASSERT_OK(other.status());
-  EXPECT_EQ(*second, *catalogue_->FindProfile(tenant_, model, CodecId::kExact));
-  EXPECT_EQ(*other, *catalogue_->FindProfile(tenant_, model, CodecId::kKlt));
+  const auto last = catalogue_->FindProfile(tenant_, model, CodecId::kExact);
+  REPRISE_ASSERT_OK(last.status());
+  EXPECT_EQ(*second, last->profile);
+  EXPECT_FALSE(last->other_weights);
+  const auto klt = catalogue_->FindProfile(tenant_, model, CodecId::kKlt);
+  REPRISE_ASSERT_OK(klt.status());
+  EXPECT_EQ(*other, klt->profile);
+  EXPECT_TRUE(klt->other_weights);
   EXPECT_TRUE(
       BytesEqual(Bytes(9, 1), catalogue_->GetProfile(tenant_, *first)->view()));
   REPRISE_EXPECT_CODE(
       kInvalidArgument,
-      catalogue_->PutProfile(tenant_, model, CodecId::kExact, {}));
+      catalogue_->PutProfile(tenant_, model, CodecId::kExact, {}, false));
   REPRISE_EXPECT_CODE(
       kFailedPrecondition,
-      catalogue_->PutProfile(tenant_, ModelId(), CodecId::kExact, Bytes(9, 1)));
+      catalogue_->PutProfile(tenant_, ModelId(), CodecId::kExact, Bytes(9, 1),
+                             false));
 }
 
 // --- Match. ---
@@ -559,8 +566,8 @@ TEST_F(SessionTest, IsMeasuredToTheByte) {
     }
     return bytes;
   };
-  const auto profile = catalogue_->PutProfile(tenant_, worker_.model(),
-                                              CodecId::kExact, Bytes(500, 1));
+  const auto profile = catalogue_->PutProfile(
+      tenant_, worker_.model(), CodecId::kExact, Bytes(500, 1), false);
   const uint64_t before = stored_bytes();
   REPRISE_ASSERT_OK(
       worker_.Save("chat", tokens_, {.ranks = 2, .profile = *profile})
@@ -575,6 +582,20 @@ TEST_F(SessionTest, IsMeasuredToTheByte) {
   EXPECT_EQ(size->raw_bytes, 2 * size->values);  // f16
   EXPECT_EQ(500u, size->profile_bytes);
   EXPECT_EQ(4u, size->segments_by_tier[1]);
+  EXPECT_EQ(0u, size->other_weights_segments);
+}
+
+TEST_F(SessionTest, CountsSegmentsWithProfilesOfOtherWeights) {
+  const auto profile = catalogue_->PutProfile(
+      tenant_, worker_.model(), CodecId::kExact, Bytes(500, 1), true);
+  REPRISE_ASSERT_OK(profile.status());
+  REPRISE_ASSERT_OK(
+      worker_
+          .Save("chat", tokens_, {.profile = *profile, .other_weights = true})
+          .status());
+  const auto size = catalogue_->MeasureSession(tenant_, "chat");
+  REPRISE_ASSERT_OK(size.status());
+  EXPECT_EQ(4u, size->other_weights_segments);
 }
 
 }  // namespace

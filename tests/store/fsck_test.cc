@@ -145,7 +145,7 @@ TEST_F(FsckTest, FindsADamagedSession) {
 TEST_F(FsckTest, FindsADamagedProfile) {
   const Bytes profile(100, 3);
   const auto id = catalogue_->PutProfile(tenant_, worker_.model(),
-                                         CodecId::kExact, profile);
+                                         CodecId::kExact, profile, false);
   REPRISE_ASSERT_OK(id.status());
   EXPECT_TRUE(Check().findings.empty());
   FlipBit(ObjectSpace::kProfile, DomainKey(tenant_, id->view()));

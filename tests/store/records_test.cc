@@ -67,6 +67,12 @@ RenditionSet SomeSet() {
   return {{SomeRendition(Tier::kExact), SomeRendition(Tier::kCoarse)}};
 }
 
+RenditionSet SetOfOtherWeights() {
+  RenditionSet set = SomeSet();
+  set.renditions[1].other_weights = true;
+  return set;
+}
+
 SessionRecord SomeSession() {
   SessionRecord record;
   record.domain = TenantDomain("acme");
@@ -119,6 +125,9 @@ std::vector<Kind> AllKinds() {
                            EncodeSegment));
   kinds.push_back(MakeKind("RenditionSet", EncodeRenditionSet(SomeSet()),
                            DecodeRenditionSet, EncodeRenditionSet));
+  kinds.push_back(MakeKind("RenditionSetOfOtherWeights",
+                           EncodeRenditionSet(SetOfOtherWeights()),
+                           DecodeRenditionSet, EncodeRenditionSet));
   kinds.push_back(MakeKind("Session", EncodeSession(SomeSession()),
                            DecodeSession, EncodeSession));
   kinds.push_back(
@@ -129,6 +138,10 @@ std::vector<Kind> AllKinds() {
   kinds.push_back(MakeKind("Profile",
                            EncodeProfileRecord({RandomId<ProfileId>(1), 4}),
                            DecodeProfileRecord, EncodeProfileRecord));
+  kinds.push_back(MakeKind(
+      "ProfileOfOtherWeights",
+      EncodeProfileRecord({RandomId<ProfileId>(1), 4, /*other_weights=*/true}),
+      DecodeProfileRecord, EncodeProfileRecord));
   kinds.push_back(
       MakeKind("LastUse", EncodeLastUse(-1), DecodeLastUse, EncodeLastUse));
   return kinds;
@@ -199,7 +212,7 @@ TEST_P(RecordsTest, IsCanonicalUnderARightChecksum) {
 
 TEST_P(RecordsTest, NamesAVersionFromTheFuture) {
   Bytes bytes = GetParam().bytes;
-  bytes[2] = 2;
+  bytes[2] = 3;
   EXPECT_TRUE(GetParam()
                   .decode(Resealed(std::move(bytes)))
                   .Is(StatusCode::kUnimplemented));
@@ -214,6 +227,34 @@ TEST_P(RecordsTest, RejectsAnotherKind) {
 
 INSTANTIATE_TEST_SUITE_P(All, RecordsTest, testing::ValuesIn(AllKinds()),
                          [](const auto& kind) { return kind.param.name; });
+
+// Records from before flags existed have the same bytes as those without any.
+TEST(RecordVersionTest, IsTwoOnlyWhereAFlagIsSet) {
+  EXPECT_EQ(1, EncodeRenditionSet(SomeSet())[2]);
+  EXPECT_EQ(2, EncodeRenditionSet(SetOfOtherWeights())[2]);
+  EXPECT_EQ(1, EncodeProfileRecord({RandomId<ProfileId>(1), 4, false})[2]);
+  EXPECT_EQ(2, EncodeProfileRecord({RandomId<ProfileId>(1), 4, true})[2]);
+}
+
+TEST(RecordVersionTest, KeepsWhichRenditionHasTheFlag) {
+  const auto set = DecodeRenditionSet(EncodeRenditionSet(SetOfOtherWeights()));
+  ASSERT_TRUE(set.ok());
+  EXPECT_FALSE(set->renditions[0].other_weights);
+  EXPECT_TRUE(set->renditions[1].other_weights);
+}
+
+TEST(RecordVersionTest, RefusesFlagsOfRenditionsThatAreNotThere) {
+  Bytes bytes = EncodeRenditionSet(SetOfOtherWeights());
+  EXPECT_EQ(2, bytes[5]);
+  for (const uint8_t flags : {0, 4, 6, 255}) {
+    bytes[5] = flags;
+    bytes = Resealed(std::move(bytes));
+    EXPECT_TRUE(DecodeRenditionSet(bytes).status().Is(StatusCode::kDataLoss));
+    RenditionSummaries summaries;
+    EXPECT_TRUE(
+        DecodeRenditionSummaries(bytes, &summaries).Is(StatusCode::kDataLoss));
+  }
+}
 
 // --- Hostile counts: refused before anything of that size is allocated. ---
 

@@ -118,6 +118,7 @@ ToyRendition MakeToyRendition(const ModelSpec& spec,
   rendition.tier = options.tier;
   rendition.basis = options.basis;
   rendition.profile = options.profile;
+  rendition.other_weights = options.other_weights;
   rendition.time_ms = 1;
   const std::vector<LayerGroup> groups = LayerGroupsOf(spec);
   for (uint8_t stage = 0; stage < options.stages; ++stage) {

@@ -35,6 +35,7 @@ struct ToyOptions {
   // Of each stage's frames, the last one's being `tier`; empty: `tier`.
   std::vector<Tier> stage_tiers;
   ProfileId profile;
+  bool other_weights = false;   // the profile's
   uint32_t section_bytes = 40;  // of each frame's one section
 };
 

@@ -373,7 +373,8 @@ Status StateCoder::PutProfile(Session* session) {
   if (profile == nullptr) return Status();
   return session->catalogue
       ->PutProfile(session->domain, model_,
-                   session->request.choice->codec->id(), profile->bytes)
+                   session->request.choice->codec->id(), profile->bytes,
+                   /*other_weights=*/false)
       .status();
 }
 
