@@ -22,6 +22,7 @@ constexpr char kFooter[] = R"(Examples:
   reprise verify chat-42               read and decode all of it
   reprise export chat-42 chat-42.rpx   one file, for another store
   reprise calibrate pq:d=4             train a codec on what is stored
+  reprise profile put klt M.klt        use a profile that was made elsewhere
   reprise plan --context 131072 --memory 80GB
   reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
   reprise eval --help                  what codecs cost in quality, on a model
@@ -116,6 +117,8 @@ int main(int argc, char** argv) {
   reprise::AddTransferCommands(&app, &context);
   reprise::AddStoreCommands(&app, &context);
   reprise::AddModelCommands(&app, &context);
+  reprise::AddCalibrateCommand(&app, &context);
+  reprise::AddProfileCommands(&app, &context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,6 +1,8 @@
 #include "tools/reprise_command.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <fstream>
 
 namespace reprise {
 
@@ -53,6 +55,48 @@ Result<CommitId> FindCommit(const SessionDetails& details,
                          " starts with these digits");
   }
   return found->commit;
+}
+
+Result<std::vector<ModelId>> ModelsWithSessions(Client* client) {
+  constexpr uint32_t kPage = 1000;
+  std::vector<ModelId> found;
+  std::string cursor;
+  while (true) {
+    REPRISE_ASSIGN_OR_RETURN(const auto page, client->List("", cursor, kPage));
+    if (page.empty()) return found;
+    for (const SessionSummary& session : page) {
+      if (std::find(found.begin(), found.end(), session.model) == found.end()) {
+        found.push_back(session.model);
+      }
+    }
+    cursor = page.back().name;
+  }
+}
+
+Result<ModelId> FindModel(Client* client, const std::string& text) {
+  REPRISE_ASSIGN_OR_RETURN(std::vector<ModelId> found,
+                           ModelsWithSessions(client));
+  std::erase_if(found, [&](const ModelId& model) {
+    return !model.Hex().starts_with(text);
+  });
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    return NotFoundError("model: no session is of a model \"" + text + "\"");
+  }
+  std::string names;
+  for (const ModelId& model : found) names += " " + model.ShortHex();
+  return InvalidArgumentError("model: " + std::to_string(found.size()) +
+                              " models have sessions, name one of" + names);
+}
+
+Status WriteFile(const std::string& path, ByteView bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (file) return Status();
+  return ResourceExhaustedError(path + " takes no " +
+                                std::to_string(bytes.size()) + " bytes");
 }
 
 }  // namespace reprise

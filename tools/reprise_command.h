@@ -43,6 +43,17 @@ void AddSessionCommands(CLI::App* app, CommandContext* context);
 void AddStoreCommands(CLI::App* app, CommandContext* context);
 void AddTransferCommands(CLI::App* app, CommandContext* context);
 void AddModelCommands(CLI::App* app, CommandContext* context);
+void AddCalibrateCommand(CLI::App* app, CommandContext* context);
+void AddProfileCommands(CLI::App* app, CommandContext* context);
+
+// The models that sessions are of.
+Result<std::vector<ModelId>> ModelsWithSessions(Client* client);
+// The model that `text` begins the id of; with an empty text, the only one
+// that has sessions.
+Result<ModelId> FindModel(Client* client, const std::string& text);
+
+// kResourceExhausted when the file does not take it.
+Status WriteFile(const std::string& path, ByteView bytes);
 
 // An id given as 64 digits.
 Result<CommitId> ParseCommitId(const std::string& text);

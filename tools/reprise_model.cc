@@ -1,16 +1,13 @@
-// calibrate, plan: what concerns a model rather than a session.
+// plan: how many users' states fit.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/limits.h"
-#include "tools/calibration.h"
 #include "tools/capacity_plan.h"
-#include "tools/progress.h"
 #include "tools/reprise_command.h"
 #include "tools/table.h"
 
@@ -20,125 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr uint32_t kPage = 1000;
-
-// The model that `text` begins the id of; with an empty text, the only one
-// that has sessions.
-Result<ModelId> FindModel(Client* client, const std::string& text) {
-  std::vector<ModelId> found;
-  std::string cursor;
-  while (true) {
-    REPRISE_ASSIGN_OR_RETURN(const auto page, client->List("", cursor, kPage));
-    if (page.empty()) break;
-    for (const SessionSummary& session : page) {
-      const bool fits = session.model.Hex().starts_with(text);
-      if (fits &&
-          std::find(found.begin(), found.end(), session.model) == found.end()) {
-        found.push_back(session.model);
-      }
-    }
-    cursor = page.back().name;
-  }
-  if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    return NotFoundError("model: no session is of a model \"" + text + "\"");
-  }
-  std::string names;
-  for (const ModelId& model : found) names += " " + model.ShortHex();
-  return InvalidArgumentError("model: " + std::to_string(found.size()) +
-                              " models have sessions, name one of" + names);
-}
-
-struct CalibrateArguments {
-  std::string codec;
-  std::string model;
-  std::string out;
-  CalibrationRequest request;
-  uint64_t max_memory_mib = 2048;
-};
-
-Status WriteFile(const std::string& path, ByteView bytes) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(bytes.data()),
-             static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  if (file) return Status();
-  return ResourceExhaustedError("calibrate: " + path + " takes no " +
-                                std::to_string(bytes.size()) + " bytes");
-}
-
-Status RunCalibrate(CommandContext* context, CalibrateArguments arguments) {
-  CalibrationRequest& request = arguments.request;
-  REPRISE_ASSIGN_OR_RETURN(request.codec, ParseCodecChoice(arguments.codec));
-  REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
-  REPRISE_ASSIGN_OR_RETURN(request.model, FindModel(client, arguments.model));
-  request.max_memory_bytes = arguments.max_memory_mib << 20;
-  auto read = std::make_unique<Progress>("read tokens");
-  std::unique_ptr<Progress> fit;
-  REPRISE_ASSIGN_OR_RETURN(
-      const CalibrationResult result,
-      Calibrate(client, request,
-                [&](CalibrationStep step, uint64_t done, uint64_t total) {
-                  if (step == CalibrationStep::kRead) {
-                    read->Update(done, total);
-                    return;
-                  }
-                  read.reset();
-                  if (fit == nullptr) fit = std::make_unique<Progress>("fit");
-                  fit->Update(done, total);
-                }));
-  read.reset();
-  fit.reset();
-  if (!arguments.out.empty()) {
-    REPRISE_RETURN_IF_ERROR(WriteFile(arguments.out, result.profile));
-  }
-  REPRISE_ASSIGN_OR_RETURN(const ModelSpec spec,
-                           client->GetModelSpec(request.model));
-  REPRISE_ASSIGN_OR_RETURN(const Model model, client->RegisterModel(spec));
-  REPRISE_ASSIGN_OR_RETURN(
-      const ProfileId profile,
-      client->PutProfile(model, request.codec.codec->id(), result.profile));
-  context->Show({{"codec", arguments.codec},
-                 {"model", request.model.Hex()},
-                 {"profile", profile.Hex()},
-                 {"profile_bytes", result.profile.size()},
-                 {"sessions", result.sessions},
-                 {"tokens", result.tokens}},
-                "profile " + profile.ShortHex() + " of " + arguments.codec +
-                    ", " + FormatBytes(result.profile.size()) + ", from " +
-                    FormatCount(result.tokens) + " tokens of " +
-                    FormatCount(result.sessions) +
-                    " sessions; saves with this codec use it from now on\n");
-  return Status();
-}
-
-void AddCalibrate(CLI::App* app, CommandContext* context) {
-  auto arguments = std::make_shared<CalibrateArguments>();
-  auto* command = app->add_subcommand(
-      "calibrate", "train a codec's profile from exact sessions");
-  command
-      ->add_option("codec", arguments->codec,
-                   "as in pq:d=4; options that training fixes count")
-      ->required();
-  command->add_option("--model", arguments->model,
-                      "begin of the model's id, where there are several");
-  command->add_option("--sessions", arguments->request.prefix,
-                      "only those whose names start so");
-  command->add_option("--tokens", arguments->request.max_tokens,
-                      "at most so many; 0: as many as are useful");
-  command
-      ->add_option("--max-memory-mib", arguments->max_memory_mib,
-                   "give up rather than use more")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  command->add_option("--seed", arguments->request.seed, "of the training")
-      ->capture_default_str();
-  command->add_option("--out", arguments->out, "write it to this file as well");
-  command->callback([context, arguments] {
-    context->run = [=] { return RunCalibrate(context, *arguments); };
-  });
-}
-
-// --- plan. ---
 
 struct PlanArguments {
   std::string model;
@@ -324,7 +202,6 @@ void AddPlan(CLI::App* app, CommandContext* context) {
 }  // namespace
 
 void AddModelCommands(CLI::App* app, CommandContext* context) {
-  AddCalibrate(app, context);
   AddPlan(app, context);
 }
 

@@ -121,6 +121,7 @@ json DetailsJson(const SessionDetails& details) {
     tiers[std::string(TierName(tier))] = count;
   }
   shown["segments_by_tier"] = std::move(tiers);
+  shown["other_weights_segments"] = details.other_weights_segments;
   return shown;
 }
 
@@ -151,6 +152,11 @@ std::string DetailsText(const SessionDetails& details) {
     tiers.Add({std::string(TierName(tier)), FormatCount(count)});
   }
   text += tiers.ToString() + "\n";
+  if (details.other_weights_segments > 0) {
+    text += FormatCount(details.other_weights_segments) +
+            " segments are coded with a profile of other weights than the "
+            "model's, which was accepted\n\n";
+  }
   Table history({"commit", ">tokens", ">pending", "made"});
   for (const CommitSummary& line : details.history) {
     history.Add({line.commit.ShortHex(), FormatCount(line.tokens),

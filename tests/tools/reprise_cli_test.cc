@@ -19,10 +19,12 @@
 #include <vector>
 
 #include "client/export_format.h"
+#include "codec/klt_profile_format.h"
 #include "store/engine.h"
 #include "store/rocks_engine.h"
 #include "tests/client/test_daemon.h"
 #include "tests/client/test_worker.h"
+#include "tests/support/klt_parts.h"
 #include "tests/support/model_specs.h"
 #include "tests/support/toy_state.h"
 
@@ -37,7 +39,7 @@ using testing::AssertionSuccess;
 const char* const kCommands[] = {"status",     "ls",        "show", "match",
                                  "fork",       "rewind",    "rm",   "export",
                                  "import",     "fsck",      "gc",   "verify",
-                                 "dump-frame", "calibrate", "plan"};
+                                 "dump-frame", "calibrate", "plan", "profile"};
 
 std::string TextOf(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -447,6 +449,111 @@ TEST_F(RepriseCliTest, CalibratesAndPlansFromWhatIsStored) {
   EXPECT_EQ(lossy["sessions_measured"], 1u);
   EXPECT_EQ(RunJson("plan --context 9 --memory 1MiB")["sessions_measured"], 3u);
   ExpectFailure("calibrate exact --model 00", "no session is of a model");
+}
+
+TEST_F(RepriseCliTest, PutsGetsAndListsProfiles) {
+  SaveSessions();
+  EXPECT_EQ(Run("profile list").out.find("klt"), std::string::npos);
+  const ModelSpec spec = TinyModel();
+  KltProfileParts parts = PlainKltParts(spec);
+  const auto file = [&] {
+    const Bytes bytes = EncodeKltProfile(parts);
+    return FileWith("p.klt", std::string(AsText(bytes)));
+  };
+  const json put = RunJson("profile put klt " + file());
+  EXPECT_EQ(put["model"], ModelIdOf(spec).Hex());
+  RunJson("profile get klt " + Path("back.klt"));
+  EXPECT_EQ(TextOf(Path("back.klt")), TextOf(Path("p.klt")));
+  // The one of exact is there too: the first save made it.
+  const auto klt_of = [](const json& list) {
+    for (const json& line : list) {
+      if (line["codec"] == "klt") return line;
+    }
+    return json();
+  };
+  json listed = klt_of(RunJson("profile list"));
+  EXPECT_EQ(listed["made_from"], "statistics only");
+  EXPECT_EQ(listed["other_weights"], false);
+
+  parts.weights = Sha256(AsBytes("other"));
+  parts.kind = KltProfileKind::kSensitivities;
+  ExpectFailure("profile put klt " + file(), "--accept-other-weights");
+  RunJson("profile put klt " + file() + " --accept-other-weights");
+  listed = klt_of(RunJson("profile list"));
+  EXPECT_EQ(listed["made_from"], "sensitivities");
+  EXPECT_EQ(listed["other_weights"], true);
+  EXPECT_TRUE(Holds(Run("profile list").out, "others, accepted"));
+  EXPECT_EQ(RunJson("show chat-1")["other_weights_segments"], 0);
+
+  parts.planes[0].heads = 1;
+  parts.planes[0].dim = 32;
+  ExpectFailure("profile put klt " + file() + " --accept-other-weights",
+                "layer 0 plane 0: number of heads is 2 in the model");
+  ExpectFailure("profile put klt " + FileWith("bad", "x"), "DataLoss");
+  ExpectFailure("profile get pq " + Path("none"), "NotFound");
+}
+
+TEST_F(RepriseCliTest, CalibratesKltFromValuesAlone) {
+  TestWorker worker(daemon_.Connect());
+  ASSERT_OK(worker.Save("short", ToyTokens(8, 700)));
+  ExpectFailure("calibrate klt", "640 tokens of exact state");
+  ASSERT_OK(worker.Save("long", ToyTokens(9, 1200)));
+  const json made = RunJson("calibrate klt:layers=1 --out " + Path("p.klt"));
+  EXPECT_EQ(made["made_from"], "statistics only");
+  EXPECT_TRUE(Holds(Run("calibrate klt").out, "statistics only"));
+  const std::string made_text = TextOf(Path("p.klt"));
+  const auto parts = DecodeKltProfile(AsBytes(made_text));
+  ASSERT_OK(parts);
+  EXPECT_EQ(parts->groups.size(), 2u);
+  EXPECT_TRUE(Holds(parts->notes, "statistics only"));
+}
+
+// From the profile's record to the renditions, and through an export file.
+TEST_F(RepriseCliTest, ShowsWhatProfilesOfOtherWeightsCoded) {
+  SaveSessions();
+  KltProfileParts parts = PlainKltParts(TinyModel());
+  parts.weights = Sha256(AsBytes("other"));
+  const std::string text(AsText(EncodeKltProfile(parts)));
+  RunJson("profile put klt " + FileWith("p.klt", text) +
+          " --accept-other-weights");
+  TestWorker worker(daemon_.Connect());
+  ASSERT_OK(
+      worker.Save("lossy", ToyTokens(5, 200), {.codec = "klt:tier=archive"}));
+  EXPECT_EQ(RunJson("show lossy")["other_weights_segments"], 3);
+  EXPECT_TRUE(Holds(Run("show lossy").out,
+                    "3 segments are coded with a profile of other weights"));
+  EXPECT_EQ(RunJson("show chat-1")["other_weights_segments"], 0);
+  RunJson("export lossy " + Path("lossy.rpx"));
+  RunJson("rm lossy");
+  RunJson("gc");
+  RunJson("import " + Path("lossy.rpx") + " copy");
+  EXPECT_EQ(RunJson("show copy")["other_weights_segments"], 3);
+}
+
+TEST_F(RepriseCliTest, SaysWhatGradientsNeed) {
+  SaveSessions();
+  ExpectFailure("calibrate klt --sensitivity", "--weights");
+  ExpectFailure("calibrate exact --sensitivity", "is of klt");
+  setenv("REPRISE_CALIBRATE", Path("calibrate.py").c_str(), 1);
+  setenv("REPRISE_PYTHON", "/bin/false", 1);
+  const std::string words =
+      "calibrate klt --sensitivity --weights m.gguf "
+      "--out " +
+      Path("made.klt");
+  ExpectFailure(words, "/bin/false lacks what gradients need");
+  ExpectFailure(words, "./dev calibrate");
+  // A Python with all packages, and a program that copies what it was given.
+  const Bytes bytes = EncodeKltProfile(PlainKltParts(TinyModel()));
+  const std::string made = FileWith("ready.klt", std::string(AsText(bytes)));
+  const std::string python = FileWith(
+      "python", "#!/bin/sh\n[ \"$1\" = -c ] || cp " + made + " \"$5\"\n");
+  std::filesystem::permissions(python, std::filesystem::perms::owner_all);
+  setenv("REPRISE_PYTHON", python.c_str(), 1);
+  const json done = RunJson(words);
+  EXPECT_EQ(done["models"], json({ModelIdOf(TinyModel()).Hex()}));
+  EXPECT_EQ(done["made_from"], "sensitivities");
+  unsetenv("REPRISE_PYTHON");
+  unsetenv("REPRISE_CALIBRATE");
 }
 
 TEST_F(RepriseCliTest, DumpsAFrame) {
