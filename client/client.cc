@@ -225,10 +225,13 @@ Result<MatchResultInfo> ClientImpl::Match(const Model& model,
         std::to_string(kMaxSessionTokens) + " and " +
         std::to_string(kMaxLeaseMs));
   }
+  REPRISE_RETURN_IF_ERROR(
+      CheckTiers("match", {options.lowest, options.highest}));
   const TokenChain chain(model->id(), tokens);
-  REPRISE_ASSIGN_OR_RETURN(MatchAnswer match,
-                           MatchChain(&core_, core_.ShortCall(), chain,
-                                      options.lowest, options.lease_ms));
+  REPRISE_ASSIGN_OR_RETURN(
+      MatchAnswer match,
+      MatchChain(&core_, core_.ShortCall(), chain,
+                 {options.lowest, options.highest}, options.lease_ms));
   MatchResultInfo out;
   out.tokens = match.stored.tokens(chain);
   out.ranges = std::move(match.ranges);
@@ -255,9 +258,8 @@ Result<SavePlan> ClientImpl::PlanSave(std::string_view session,
     REPRISE_RETURN_IF_ERROR(CheckSameModel(&core_, call, *model, head.model));
     REPRISE_RETURN_IF_ERROR(CheckHeadIsPrefix(head, chain));
   }
-  REPRISE_ASSIGN_OR_RETURN(
-      const MatchAnswer match,
-      MatchChain(&core_, call, chain, Tier::kArchive, /*lease_ms=*/0));
+  REPRISE_ASSIGN_OR_RETURN(const MatchAnswer match,
+                           MatchChain(&core_, call, chain, {}, /*lease_ms=*/0));
   const PlannedSave plan =
       PlanItems({.chain = &chain, .head = &head, .stored = &match.stored});
   return SavePlan{plan.needed_first, match.stored.tokens(chain), head.version};
@@ -303,8 +305,7 @@ Result<RestoreResult> ClientImpl::Restore(std::string_view session,
 Result<std::unique_ptr<RestoreTicket>> ClientImpl::RestoreAsync(
     std::string_view session, const RestoreRequest& request) {
   REPRISE_RETURN_IF_ERROR(CheckRestoreRequest(session, request));
-  auto state = std::make_shared<RestoreState>(
-      core_.LongCall(), request.model->spec().layers.size());
+  auto state = std::make_shared<RestoreState>(core_.LongCall(), request.model);
   auto restorer = std::make_shared<Restorer>(&core_, session, request, state);
   REPRISE_RETURN_IF_ERROR(
       core_.restores.Submit([restorer, state](WorkerMemory&) mutable {

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,7 +55,8 @@ struct ClientOptions {
   // back; counted anew when a frame has come since. 0: not at all.
   int64_t reconnect_timeout_ms = 10'000;
   uint32_t codec_threads = 1;
-  // Encoded frames on their way, of all calls together.
+  // Encoded frames on their way, or waiting for those of another stage, of all
+  // calls together.
   uint64_t max_buffer_bytes = 64ull << 20;
   // Saves waiting for a thread; one more answers kResourceExhausted at once.
   uint32_t max_queued_saves = 16;
@@ -90,6 +92,7 @@ struct TierRange {
 
 struct MatchOptions {
   Tier lowest = Tier::kExact;
+  Tier highest = Tier::kExact;  // as RestoreRequest::highest
   // Keep what matched readable for so long: 0, or at most ten minutes.
   int64_t lease_ms = 0;
 };
@@ -128,8 +131,11 @@ struct SaveRequest {
   // Quality of what the KV was computed from; empty: exact. As Restore
   // returned it.
   std::vector<TierRange> basis;
-  // Of the segments: "exact", "raw", "tsc:bits=8", ... (ParseCodecChoice). The
-  // tail is always exact.
+  // Of the segments: a tier ("exact", "near", "coarse", "archive"), or a codec
+  // with its options ("raw", "tsc:bits=8", ...): see ParseCodecChoice. The
+  // tail is always exact. kFailedPrecondition when the codec, as that of the
+  // lower tiers, needs a profile and the daemon has none for the model: then
+  // `reprise calibrate` makes one.
   std::string codec = "exact";
   // One a token; 0: its KV is dropped, where the codec can do that. Whole
   // segments only: the tail keeps all its tokens. Empty: all are kept.
@@ -185,6 +191,13 @@ struct RestoreInfo {
   uint64_t bytes_to_move = 0;
 };
 
+// Some layers of some tokens, at the quality at which they are in the sink.
+struct RestoredPart {
+  uint32_t first_layer = 0;
+  uint32_t layer_count = 0;
+  TierRange range;
+};
+
 struct RestoreRequest {
   Model model;
   // The commit of the session to restore; zero: the head.
@@ -197,10 +210,34 @@ struct RestoreRequest {
   uint64_t first_token = 0;  // a multiple of 64
   uint64_t end_token = UINT64_MAX;
   Tier lowest = Tier::kExact;
+  // Better is of no use: of several renditions the best is taken that is not
+  // better, and of one whose codec works in stages no more of them than
+  // needed. What is stored in a better form only comes in that. Not lower than
+  // `lowest`.
+  Tier highest = Tier::kExact;
   // State from which tokens were dropped (SaveRequest::keep) can be used: see
   // RestoreResult::dropped. Else the first such segment counts as lost.
   bool accept_dropped = false;
   bool token_major = false;  // else layer 0 arrives first
+  // The base of all layers and tokens first, then what refines it, for state
+  // that is stored in stages (other state comes at once): it can be used, at a
+  // low tier, long before all of it is here. A layer counts as in place
+  // (on_layer, WaitLayer) with its base. If the connection is lost for good
+  // while refinements come, and what is in place is as good as `lowest`, the
+  // restore is over and OK.
+  //
+  // Refinements are written over rows that are valid already, by a thread of
+  // the client: see rows_lock.
+  bool progressive = false;
+  // Held alone while rows that were reported valid are overwritten, of one
+  // segment and layer group at a time, with rows that are whole already. Who
+  // reads the sink under it, shared, finds in each segment and layer group
+  // rows of one tier; those of others may be of another (on_tier,
+  // RestoreTicket::ValidRanges). Who reads it without it while a refinement is
+  // written may find elements of both tiers in one row, and in C++ has a data
+  // race. May be null. Don't wait for the restore, or cancel it, while holding
+  // it; whoever holds it long keeps a thread of the client waiting.
+  std::shared_mutex* rows_lock = nullptr;
   // Called once, on a thread of the client, as soon as the manifest is here.
   // The memory must hold info.tokens from info.first_token on and live until
   // the restore is over.
@@ -208,9 +245,15 @@ struct RestoreRequest {
   // Called on a thread of the client when all of a layer is in place. May be
   // null. Must not block.
   std::function<void(uint32_t layer)> on_layer;
+  // Called on threads of the client, several at once, when rows are in place
+  // at a better tier than before: of one segment and layer group a call. May
+  // be null. Must not block.
+  std::function<void(const RestoredPart& part)> on_tier;
 };
 
 struct RestoreResult {
+  // Its ranges before valid_end say what was delivered: where frames of later
+  // stages were lost, it is less than was announced, but not below `lowest`.
   RestoreInfo info;
   // Tokens [info.first_token, valid_end) are in the sink, in all layers.
   // Recompute from valid_end on.
@@ -224,13 +267,21 @@ struct RestoreResult {
   double total_ms = 0;
 };
 
+// A restore under way. Thread-safe.
 class RestoreTicket {
  public:
   virtual ~RestoreTicket() = default;  // cancels and waits
   virtual Status WaitLayer(uint32_t layer) = 0;
   virtual Result<RestoreResult> Wait() = 0;
-  // After it returns, nothing touches the sink.
+  // After it returns, nothing touches the sink. What ValidRanges says then is
+  // there, in rows of one tier each, and can be used: a refinement under way
+  // was finished, or had not begun to be written.
   virtual void Cancel() = 0;
+  // The tokens whose rows are in place now, in this layer or in all, at which
+  // tier; ascending, others are left out. It may get better at any time; what
+  // it said stays true as a lower bound.
+  virtual std::vector<TierRange> ValidRanges(uint32_t layer) = 0;
+  virtual std::vector<TierRange> ValidRanges() = 0;
 };
 
 struct SessionSummary {

@@ -84,6 +84,7 @@ ClientCore::ClientCore(const ClientOptions& given)
       fetches(&io, ConnectionOptions(*this), &traffic),
       save_bytes(options.max_buffer_bytes / 2),
       restore_bytes(options.max_buffer_bytes / 4),
+      kept_bytes(options.max_buffer_bytes / 8),
       codecs({.name = "codec", .threads = options.codec_threads}),
       saves({.name = "save",
              .threads = kSaveThreads,

@@ -74,6 +74,7 @@ struct ClientCore {
   FetchConnections fetches;
   FlightBudget save_bytes;
   FlightBudget restore_bytes;
+  FlightBudget kept_bytes;  // of frames that wait for those of other stages
   ProfileCache profiles;
   HeadCache heads;
   TaskPool codecs;

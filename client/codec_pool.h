@@ -4,6 +4,7 @@
 #ifndef REPRISE_CLIENT_CODEC_POOL_H_
 #define REPRISE_CLIENT_CODEC_POOL_H_
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -23,8 +24,8 @@ namespace reprise {
 struct WorkerMemory {
   CodecScratch codec;
   CodecScratch rows;  // slot 0: gathered or decoded rows
-  FrameBuilder builder;
-  FrameView frame;
+  std::array<FrameBuilder, kMaxStages> builders;  // by stage
+  std::array<FrameView, kMaxStages> frames;
   std::vector<ConstPlaneRows> source_rows;
   std::vector<PlaneRows> target_rows;
 };

@@ -14,6 +14,7 @@ constexpr uint32_t kMagic = 0x31585052;  // "RPX1"
 constexpr uint16_t kVersion = 1;
 constexpr size_t kRecordHead = 8;
 constexpr size_t kReadBytes = 1 << 20;
+constexpr size_t kMaxExportStages = 4;
 constexpr uint64_t kMaxContent = kMaxProfileBytes + 2;
 
 Status OutOfOrder(ExportKind last, ExportKind kind) {
@@ -35,8 +36,35 @@ Bytes EncodeExportSegment(const ExportSegment& segment) {
   out.U16(segment.frame_count);
   out.Raw(segment.profile.view());
   for (TokenId token : segment.tokens) out.U32(static_cast<uint32_t>(token));
+  for (Tier tier : segment.stage_tiers) out.U8(static_cast<uint8_t>(tier));
   return out.Take();
 }
+
+namespace {
+
+// What follows a segment's tokens: nothing, or a tier for each stage.
+Status ReadStageTiers(ByteReader* in, ExportSegment* segment) {
+  const size_t count = in->left();
+  if (count == 1 || count > kMaxExportStages) {
+    return DataLossError("export: segment with tiers of " +
+                         std::to_string(count) + " stages, 0 or 2 to " +
+                         std::to_string(kMaxExportStages) + " are possible");
+  }
+  for (size_t i = 0; i < count; ++i) {
+    REPRISE_ASSIGN_OR_RETURN(const Tier tier, TierFromValue(in->U8()));
+    const bool is_better_first = i > 0 && segment->stage_tiers.back() < tier;
+    if (is_better_first || (i + 1 == count && tier != segment->tier)) {
+      return DataLossError("export: stage " + std::to_string(i) +
+                           " of a segment of tier " +
+                           std::string(TierName(segment->tier)) + " is " +
+                           std::string(TierName(tier)));
+    }
+    segment->stage_tiers.push_back(tier);
+  }
+  return Status();
+}
+
+}  // namespace
 
 Result<ExportSegment> DecodeExportSegment(ByteView content) {
   ByteReader in(content);
@@ -56,9 +84,11 @@ Result<ExportSegment> DecodeExportSegment(ByteView content) {
   }
   segment.tokens.resize(token_count);
   for (TokenId& token : segment.tokens) token = static_cast<TokenId>(in.U32());
-  REPRISE_RETURN_IF_ERROR(in.Finish("export: segment"));
+  REPRISE_RETURN_IF_ERROR(in.Check("export: segment"));
   REPRISE_ASSIGN_OR_RETURN(segment.tier, TierFromValue(tier));
   REPRISE_ASSIGN_OR_RETURN(segment.basis, TierFromValue(basis));
+  REPRISE_RETURN_IF_ERROR(ReadStageTiers(&in, &segment));
+  REPRISE_RETURN_IF_ERROR(in.Finish("export: segment"));
   if ((segment.tier == Tier::kTokens) != (segment.frame_count == 0)) {
     return DataLossError("export: segment of tier " +
                          std::string(TierName(segment.tier)) + " with " +

@@ -33,6 +33,9 @@ struct ExportSegment {
   uint16_t frame_count = 0;
   ProfileId profile;
   std::vector<TokenId> tokens;
+  // By stage, where there are several: of what the stages up to it decode to.
+  // None is better than the one after it, and the last is `tier`.
+  std::vector<Tier> stage_tiers;
 
   bool operator==(const ExportSegment&) const = default;
 };

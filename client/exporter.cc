@@ -122,6 +122,8 @@ Status Exporter::WriteSegments() {
     segment.frame_count = static_cast<uint16_t>(from.frames.size());
     segment.profile = from.profile;
     segment.tokens = from.tokens;
+    segment.stage_tiers = StageTiersOf(from.frames);
+    if (segment.stage_tiers.size() < 2) segment.stage_tiers.clear();
     REPRISE_RETURN_IF_ERROR(
         writer_.Add(ExportKind::kSegment, EncodeExportSegment(segment)));
     ++next_segment_;

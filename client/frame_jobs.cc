@@ -1,6 +1,8 @@
 #include "client/frame_jobs.h"
 
 #include <algorithm>
+#include <array>
+#include <mutex>
 #include <string>
 
 #include "base/limits.h"
@@ -27,7 +29,8 @@ Status NotTheOne(const char* field) {
                        " is not what the manifest says");
 }
 
-Status CheckIsAnnounced(const FrameInfo& info, const DecodeJob& job) {
+Status CheckIsAnnounced(const FrameInfo& info, const ManifestFrame& frame,
+                        const DecodeJob& job) {
   const ManifestSegment& segment = *job.segment;
   if (info.model != job.model) return NotTheOne("model");
   if (info.segment != segment.id) return NotTheOne("segment");
@@ -37,16 +40,97 @@ Status CheckIsAnnounced(const FrameInfo& info, const DecodeJob& job) {
       info.token_count != segment.tokens.size()) {
     return NotTheOne("range of tokens");
   }
-  if (info.stage != job.frame->stage) return NotTheOne("stage");
-  if (info.layers != job.frame->layers) return NotTheOne("range of layers");
-  if (info.heads != job.frame->heads) return NotTheOne("range of heads");
+  if (info.stage != frame.stage) return NotTheOne("stage");
+  if (info.layers != frame.layers) return NotTheOne("range of layers");
+  if (info.heads != frame.heads) return NotTheOne("range of heads");
+  return Status();
+}
+
+// Parses and checks the frame of one stage.
+Status TakeStage(const DecodeJob& job, uint32_t stage, FrameView* view) {
+  const ManifestFrame& frame =
+      job.segment->frames[stage * job.segment->units() + job.unit];
+  REPRISE_RETURN_IF_ERROR(ParseFrame(job.frames[stage].bytes, view));
+  REPRISE_RETURN_IF_ERROR(CheckIsAnnounced(view->info, frame, job));
+  return CheckFrameAgainstModel(*view, *job.spec);
+}
+
+// Where the decoder is to write: the engine's own rows where it may, else
+// rows in `buffer`. False when the target holds none of the slices.
+bool PlaceRows(const DecodeJob& job, bool may_be_direct, uint8_t* buffer,
+               std::vector<PlaneRows>* out) {
+  const uint32_t count = job.segment->token_count;
+  out->clear();
+  bool any = false;
+  for (const PlaneSlice& slice : job.slices) {
+    PlaneRows rows;
+    if (HoldsPart(*job.target, slice)) {
+      any = true;
+      if (may_be_direct) {
+        rows = DirectRows(*job.target, slice, job.segment->first_token, count);
+      }
+      if (rows.data == nullptr) rows = {buffer, slice.token_bytes()};
+    }
+    out->push_back(rows);
+    buffer += Aligned(count * slice.token_bytes());
+  }
+  return any;
+}
+
+// Copies what was not written where it belongs.
+void ScatterPlaced(const DecodeJob& job, const uint8_t* buffer,
+                   const std::vector<PlaneRows>& rows) {
+  const uint32_t count = job.segment->token_count;
+  for (size_t i = 0; i < job.slices.size(); ++i) {
+    if (rows[i].data == buffer) {
+      ScatterRows(*job.target, job.slices[i], job.segment->first_token, count,
+                  buffer);
+    }
+    buffer += Aligned(count * job.slices[i].token_bytes());
+  }
+}
+
+// From the first `stages` stages, which are parsed.
+Status DecodeInto(const DecodeJob& job, uint32_t stages, WorkerMemory* memory) {
+  const uint32_t count = job.segment->token_count;
+  const bool is_refinement = job.stages_in_place > 0;
+  uint8_t* const buffer = memory->rows.Get(0, PackedBytes(job.slices, count));
+  if (!PlaceRows(job, !is_refinement, buffer, &memory->target_rows)) {
+    return Status();
+  }
+  if (job.kept != nullptr) *job.kept = kAllTokens;
+  DecodeRequest request;
+  request.slices = job.slices;
+  request.rows = memory->target_rows;
+  request.token_count = count;
+  request.profile = job.profile;
+  request.kept = job.kept;
+  std::array<const FrameView*, kMaxStages> views{};
+  for (uint32_t s = 0; s < stages; ++s) views[s] = &memory->frames[s];
+  REPRISE_RETURN_IF_ERROR(job.codec->DecodeStages(
+      std::span(views).first(stages), request, &memory->codec));
+  std::unique_lock<std::shared_mutex> lock;
+  if (is_refinement && job.rows_lock != nullptr) {
+    lock = std::unique_lock(*job.rows_lock);
+  }
+  ScatterPlaced(job, buffer, memory->target_rows);
   return Status();
 }
 
 }  // namespace
 
-Result<PooledBytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory,
-                                BufferPool* buffers) {
+uint32_t StageCountOf(const EncodeJob& job) {
+  return job.codec->stage_count(job.options);
+}
+
+Tier StageTierOf(const EncodeJob& job, uint32_t stage) {
+  // What tokens were dropped from is worse than its codec says.
+  return WorseOf(job.tier, job.codec->stage_tier(stage, job.options));
+}
+
+Result<std::vector<PooledBytes>> EncodeFrames(const EncodeJob& job,
+                                              WorkerMemory* memory,
+                                              BufferPool* buffers) {
   uint8_t* packed =
       memory->rows.Get(0, PackedBytes(job.slices, job.token_count));
   memory->source_rows.clear();
@@ -68,11 +152,22 @@ Result<PooledBytes> EncodeFrame(const EncodeJob& job, WorkerMemory* memory,
   request.profile = job.profile;
   request.options = job.options;
   request.kept = job.kept;
-  REPRISE_RETURN_IF_ERROR(
-      job.codec->Encode(request, &memory->codec, &memory->builder));
-  REPRISE_ASSIGN_OR_RETURN(const ByteView frame, memory->builder.Finish());
-  PooledBytes out = buffers->Take(frame.size());
-  std::copy(frame.begin(), frame.end(), out.data());
+  const uint32_t stages = StageCountOf(job);
+  if (stages == 0 || stages > kMaxStages) {
+    return InternalError("encode: " + std::to_string(stages) +
+                         " stages, 1 to " + std::to_string(kMaxStages) +
+                         " are possible");
+  }
+  std::array<FrameBuilder*, kMaxStages> builders{};
+  for (uint32_t s = 0; s < stages; ++s) builders[s] = &memory->builders[s];
+  REPRISE_RETURN_IF_ERROR(job.codec->EncodeStages(
+      request, &memory->codec, std::span(builders).first(stages)));
+  std::vector<PooledBytes> out;
+  for (uint32_t s = 0; s < stages; ++s) {
+    REPRISE_ASSIGN_OR_RETURN(const ByteView frame, builders[s]->Finish());
+    out.push_back(buffers->Take(frame.size()));
+    std::copy(frame.begin(), frame.end(), out.back().data());
+  }
   return out;
 }
 
@@ -89,46 +184,17 @@ GatheredRows GatherGroup(const KvSource& source,
   return out;
 }
 
-Status DecodeFrame(const DecodeJob& job, WorkerMemory* memory) {
-  REPRISE_RETURN_IF_ERROR(ParseFrame(job.bytes, &memory->frame));
-  REPRISE_RETURN_IF_ERROR(CheckIsAnnounced(memory->frame.info, job));
-  if (Status s = CheckFrameAgainstModel(memory->frame, *job.spec); !s.ok()) {
-    return DataLossError(std::string(s.message()));
+uint32_t DecodeFrames(const DecodeJob& job, WorkerMemory* memory) {
+  uint32_t stages = 0;
+  while (stages < job.frames.size() &&
+         TakeStage(job, stages, &memory->frames[stages]).ok()) {
+    ++stages;
   }
-  const uint32_t count = job.segment->token_count;
-  const uint64_t first = job.segment->first_token;
-  uint8_t* const buffer = memory->rows.Get(0, PackedBytes(job.slices, count));
-  uint8_t* packed = buffer;
-  memory->target_rows.clear();
-  bool any = false;
-  for (const PlaneSlice& slice : job.slices) {
-    PlaneRows rows;
-    if (HoldsPart(*job.target, slice)) {
-      any = true;
-      rows = DirectRows(*job.target, slice, first, count);
-      if (rows.data == nullptr) rows = {packed, slice.token_bytes()};
-    }
-    memory->target_rows.push_back(rows);
-    packed += Aligned(count * slice.token_bytes());
+  // Damage that no checksum shows may be in any of them.
+  for (; stages > job.stages_in_place; --stages) {
+    if (DecodeInto(job, stages, memory).ok()) return stages;
   }
-  if (!any) return Status();
-  DecodeRequest request;
-  request.slices = job.slices;
-  request.rows = memory->target_rows;
-  request.token_count = count;
-  request.profile = job.profile;
-  request.kept = job.kept;
-  REPRISE_RETURN_IF_ERROR(
-      job.codec->Decode(memory->frame, request, &memory->codec));
-
-  packed = buffer;
-  for (size_t i = 0; i < job.slices.size(); ++i) {
-    if (memory->target_rows[i].data == packed) {
-      ScatterRows(*job.target, job.slices[i], first, count, packed);
-    }
-    packed += Aligned(count * job.slices[i].token_bytes());
-  }
-  return Status();
+  return job.stages_in_place;
 }
 
 }  // namespace reprise

@@ -34,8 +34,8 @@ void FrameUploader::WaitForJobs() {
   options_.call->WaitAlways(lock, [this] { return running_ == 0; });
 }
 
-Status FrameUploader::Run(std::vector<UploadedFrame>* out) {
-  out->assign(options_.job_count, UploadedFrame());
+Status FrameUploader::Run(std::vector<UploadedFrames>* out) {
+  out->assign(options_.job_count, UploadedFrames());
   out_ = out;
   if (options_.job_count == 0) options_.on_encoded();
   const size_t most_running = 2 * options_.core->options.codec_threads + 1;
@@ -74,13 +74,15 @@ Status FrameUploader::Run(std::vector<UploadedFrame>* out) {
   }
 }
 
-uint64_t FrameUploader::ReservationFor(const EncodeJob& job) const {
-  return RawBytesOf(job.slices, job.token_count) + kFrameOverheadBytes;
+// All stages together are one encoding: the values are not in it twice.
+uint64_t FrameUploader::ReservationFor(const EncodeJob& job) {
+  return RawBytesOf(job.slices, job.token_count) +
+         StageCountOf(job) * kFrameOverheadBytes;
 }
 
 void FrameUploader::Submit(const EncodeJob& job, uint64_t reserved_bytes) {
   const size_t index = next_job_++;
-  totals_.raw_bytes += reserved_bytes - kFrameOverheadBytes;
+  totals_.raw_bytes += RawBytesOf(job.slices, job.token_count);
   {
     std::lock_guard lock(options_.call->mutex());
     ++running_;
@@ -91,21 +93,8 @@ void FrameUploader::Submit(const EncodeJob& job, uint64_t reserved_bytes) {
         Encoded encoded;
         encoded.job = index;
         encoded.reserved_bytes = reserved_bytes;
-        encoded.tier = job.tier;
         const int64_t start_ns = CallContext::NowNs();
-        if (options_.call->cancelled()) {
-          encoded.status = UnavailableError("save: cancelled");
-        } else {
-          Result<PooledBytes> frame =
-              EncodeFrame(job, &memory, options_.core->buffers.get());
-          if (frame.ok()) {
-            encoded.frame = *std::move(frame);
-            (*out_)[index] = {static_cast<uint32_t>(encoded.frame.size()),
-                              Checksum(encoded.frame.view())};
-          } else {
-            encoded.status = frame.status();
-          }
-        }
+        encoded.status = Encode(job, &memory, &encoded);
         encoded.encode_ns = CallContext::NowNs() - start_ns;
         // Held while notifying: the uploader may go as soon as it sees this.
         const auto call = options_.call;
@@ -114,6 +103,20 @@ void FrameUploader::Submit(const EncodeJob& job, uint64_t reserved_bytes) {
         --running_;
         call->Notify();
       });
+}
+
+Status FrameUploader::Encode(const EncodeJob& job, WorkerMemory* memory,
+                             Encoded* encoded) {
+  if (options_.call->cancelled()) return UnavailableError("save: cancelled");
+  REPRISE_ASSIGN_OR_RETURN(
+      encoded->frames, EncodeFrames(job, memory, options_.core->buffers.get()));
+  for (uint32_t stage = 0; stage < encoded->frames.size(); ++stage) {
+    const PooledBytes& frame = encoded->frames[stage];
+    encoded->tiers.push_back(StageTierOf(job, stage));
+    (*out_)[encoded->job][stage] = {static_cast<uint32_t>(frame.size()),
+                                    Checksum(frame.view())};
+  }
+  return Status();
 }
 
 Status FrameUploader::TakeEncoded() {
@@ -127,7 +130,7 @@ Status FrameUploader::TakeEncoded() {
     totals_.encode_ns += encoded.encode_ns;
     if (status.ok()) status = encoded.status;
     if (status.ok()) {
-      status = AddToBatch(std::move(encoded));
+      AddToBatch(std::move(encoded));
     } else {
       options_.core->save_bytes.Give(encoded.reserved_bytes);
     }
@@ -135,24 +138,31 @@ Status FrameUploader::TakeEncoded() {
   return status;
 }
 
-Status FrameUploader::AddToBatch(Encoded encoded) {
-  const uint64_t bytes = encoded.frame.size();
-  if (batch_bytes_ + bytes > kMaxFrameBytes) SendBatch();
-  if (bytes < encoded.reserved_bytes) {
-    options_.core->save_bytes.Give(encoded.reserved_bytes - bytes);
-    encoded.reserved_bytes = bytes;
+void FrameUploader::AddToBatch(Encoded encoded) {
+  uint64_t left = encoded.reserved_bytes;
+  for (size_t i = 0; i < encoded.frames.size(); ++i) {
+    const uint64_t bytes = std::min<uint64_t>(left, encoded.frames[i].size());
+    AddToBatch(std::move(encoded.frames[i]), encoded.tiers[i], bytes);
+    left -= bytes;
   }
-  totals_.frame_bytes += bytes;
-  batch_bytes_ += bytes;
-  batch_reserved_ += encoded.reserved_bytes;
-  batch_frames_.push_back(std::move(encoded.frame));
-  batch_tiers_.push_back(encoded.tier);
+  if (left > 0) options_.core->save_bytes.Give(left);
   if (++encoded_count_ == options_.job_count) options_.on_encoded();
   if (batch_bytes_ >= kBatchBytes) SendBatch();
-  return Status();
+}
+
+void FrameUploader::AddToBatch(PooledBytes frame, Tier tier,
+                               uint64_t reserved_bytes) {
+  const uint64_t bytes = frame.size();
+  if (batch_bytes_ + bytes > kMaxFrameBytes) SendBatch();
+  totals_.frame_bytes += bytes;
+  batch_bytes_ += bytes;
+  batch_reserved_ += reserved_bytes;
+  batch_frames_.push_back(std::move(frame));
+  batch_tiers_.push_back(tier);
 }
 
 void FrameUploader::SendBatch() {
+  if (batch_frames_.empty()) return;
   const wire::Id16 rendition = IdToWire(options_.rendition);
   wire::PutFramesT put;
   put.frames.reserve(batch_frames_.size());

@@ -4,6 +4,7 @@
 #ifndef REPRISE_CLIENT_FRAME_UPLOADER_H_
 #define REPRISE_CLIENT_FRAME_UPLOADER_H_
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -28,6 +29,9 @@ struct UploadTotals {
   int64_t encode_ns = 0;
 };
 
+// The frames of one job, by stage.
+using UploadedFrames = std::array<UploadedFrame, kMaxStages>;
+
 // For one thread, once.
 class FrameUploader {
  public:
@@ -44,19 +48,19 @@ class FrameUploader {
   // Waits for jobs that run.
   ~FrameUploader();
 
-  // OK: every frame is acknowledged; (*out)[i] is that of job i. `out` must
-  // outlive this object: jobs write into it.
-  Status Run(std::vector<UploadedFrame>* out);
+  // OK: every frame is acknowledged; (*out)[i] are those of job i, by stage.
+  // `out` must outlive this object: jobs write into it.
+  Status Run(std::vector<UploadedFrames>* out);
   const UploadTotals& totals() const { return totals_; }
 
  private:
-  // One frame, encoded or not.
+  // The frames of one job, encoded or not.
   struct Encoded {
     size_t job = 0;
     uint64_t reserved_bytes = 0;
     Status status;
-    Tier tier = Tier::kExact;
-    PooledBytes frame;
+    std::vector<PooledBytes> frames;  // by stage
+    std::vector<Tier> tiers;
     int64_t encode_ns = 0;
   };
   struct Batch {
@@ -66,10 +70,12 @@ class FrameUploader {
     int failures = 0;
   };
 
-  uint64_t ReservationFor(const EncodeJob& job) const;
+  static uint64_t ReservationFor(const EncodeJob& job);
   void Submit(const EncodeJob& job, uint64_t reserved_bytes);
+  Status Encode(const EncodeJob& job, WorkerMemory* memory, Encoded* encoded);
   Status TakeEncoded();
-  Status AddToBatch(Encoded encoded);
+  void AddToBatch(Encoded encoded);
+  void AddToBatch(PooledBytes frame, Tier tier, uint64_t reserved_bytes);
   void SendBatch();
   // The oldest batch has an answer, or will be waited for.
   Status TakeAnswer();
@@ -80,7 +86,7 @@ class FrameUploader {
 
   const Options options_;
   UploadTotals totals_;
-  std::vector<UploadedFrame>* out_ = nullptr;
+  std::vector<UploadedFrames>* out_ = nullptr;
   size_t next_job_ = 0;
   size_t encoded_count_ = 0;
 

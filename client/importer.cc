@@ -142,6 +142,11 @@ Status Importer::TakeFrame(Bytes content) {
   return frames_.size() == segment_.frame_count ? StoreSegment() : Status();
 }
 
+Tier Importer::TierOf(const FrameInfo& info) const {
+  const std::vector<Tier>& tiers = segment_.stage_tiers;
+  return info.stage < tiers.size() ? tiers[info.stage] : segment_.tier;
+}
+
 Status Importer::PutFrames() {
   for (size_t first = 0; first < frames_.size();) {
     wire::PutFramesT put;
@@ -153,7 +158,7 @@ Status Importer::PutFrames() {
       bytes += frames_[i].size();
       put.frames.emplace_back(IdToWire(rendition_),
                               static_cast<uint32_t>(frames_[i].size()),
-                              static_cast<uint8_t>(segment_.tier));
+                              static_cast<uint8_t>(TierOf(infos_[i])));
       body.push_back(frames_[i]);
     }
     first = i;
@@ -172,9 +177,16 @@ Status Importer::CheckFrames() const {
     frames.push_back({.stage = infos_[i].stage,
                       .layers = infos_[i].layers,
                       .heads = infos_[i].heads,
-                      .bytes = static_cast<uint32_t>(frames_[i].size())});
+                      .bytes = static_cast<uint32_t>(frames_[i].size()),
+                      .tier = TierOf(infos_[i])});
   }
-  const Status status = CheckCoverage(frames, groups_);
+  Status status = CheckCoverage(frames, groups_);
+  const size_t stages = StageTiersOf(frames).size();
+  if (status.ok() && stages > 1 && stages != segment_.stage_tiers.size()) {
+    status = DataLossError("frames of " + std::to_string(stages) +
+                           " stages, tiers of " +
+                           std::to_string(segment_.stage_tiers.size()));
+  }
   if (status.ok()) return status;
   return DataLossError("import: segment at token " +
                        std::to_string(segment_.first_token) + ": " +
@@ -194,7 +206,8 @@ Status Importer::StoreSegment() {
   parts.token_bytes = spec_.token_bytes();
   std::vector<UploadedFrame> uploaded;
   for (size_t i = 0; i < frames_.size(); ++i) {
-    parts.frames.push_back({infos_[i].layers, infos_[i].heads});
+    parts.frames.push_back({infos_[i].layers, infos_[i].heads, infos_[i].stage,
+                            TierOf(infos_[i])});
     uploaded.push_back({static_cast<uint32_t>(frames_[i].size()),
                         Checksum(ByteView(frames_[i]))});
   }

@@ -33,6 +33,8 @@ class Importer {
   Status TakeProfile(ByteView content);
   Status TakeSegment(ByteView content);
   Status TakeFrame(Bytes content);
+  // Of what its stage and those below it decode to.
+  Tier TierOf(const FrameInfo& info) const;
   // The frames of a segment hold all planes of the model once.
   Status CheckFrames() const;
   // Stores and publishes the segment whose frames are all here.

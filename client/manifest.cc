@@ -31,8 +31,24 @@ Result<Tier> ReadTier(uint8_t value) {
   return Bad(std::string(tier.status().message()));
 }
 
-Status ReadFrame(const wire::FrameRef& in, ManifestFrame* out) {
+// Where frames lie (docs/format/records.md): the tail's in one space whatever
+// their tier, others in one a tier.
+constexpr uint8_t kTailFrameSpace = 6;
+constexpr uint8_t kExactFrameSpace = 7;
+
+Status ReadFrame(const wire::FrameRef& in, Tier of_rendition,
+                 ManifestFrame* out) {
+  if (in.space() < kTailFrameSpace ||
+      in.space() > kTailFrameSpace + static_cast<uint8_t>(Tier::kArchive)) {
+    return Bad("a frame in space " + std::to_string(in.space()) +
+               ", frames are in 6 to 10");
+  }
   out->stage = in.stage();
+  out->tier = in.space() == kTailFrameSpace
+                  ? of_rendition
+                  : static_cast<Tier>(in.space() - kTailFrameSpace);
+  static_assert(kExactFrameSpace - kTailFrameSpace ==
+                static_cast<uint8_t>(Tier::kExact));
   out->layers = {in.first_layer(), in.layer_count()};
   out->heads = {in.head_first(), in.head_count(), in.head_total()};
   out->bytes = in.bytes();
@@ -57,7 +73,8 @@ Status ReadRendition(const wire::Rendition& in, ManifestSegment* out) {
   }
   out->frames.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
-    REPRISE_RETURN_IF_ERROR(ReadFrame(*in.frames()->Get(i), &out->frames[i]));
+    REPRISE_RETURN_IF_ERROR(
+        ReadFrame(*in.frames()->Get(i), out->tier, &out->frames[i]));
   }
   return Status();
 }
@@ -170,6 +187,52 @@ Status CheckEnd(const ManifestChecks& checks, const Manifest& manifest,
              std::to_string(end < wanted ? wanted : manifest.token_count));
 }
 
+// Where the frames of stage 0 end.
+size_t StageEnd(std::span<const ManifestFrame> frames) {
+  size_t end = 0;
+  while (end < frames.size() && frames[end].stage == 0) ++end;
+  return end;
+}
+
+bool IsOfSamePlace(const ManifestFrame& a, const ManifestFrame& b) {
+  return a.layers == b.layers && a.heads == b.heads;
+}
+
+// CheckCoverage of one stage's frames, in any order.
+Status CheckStage(std::span<const ManifestFrame> frames,
+                  std::span<const LayerGroup> groups) {
+  // By group, then by where their heads begin, as fractions.
+  std::vector<const ManifestFrame*> order;
+  order.reserve(frames.size());
+  for (const ManifestFrame& frame : frames) order.push_back(&frame);
+  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    if (a->layers.first_layer != b->layers.first_layer) {
+      return a->layers.first_layer < b->layers.first_layer;
+    }
+    return uint32_t{a->heads.first} * b->heads.total <
+           uint32_t{b->heads.first} * a->heads.total;
+  });
+  size_t next = 0;
+  for (const LayerGroup& group : groups) {
+    uint32_t covered = 0, total = 1;
+    while (covered < total) {
+      const ManifestFrame* frame =
+          next < order.size() ? order[next++] : nullptr;
+      if (frame == nullptr || frame->layers != group ||
+          uint32_t{frame->heads.first} * total !=
+              covered * frame->heads.total) {
+        return Bad("frames don't cover layers from " +
+                   std::to_string(group.first_layer) + " on exactly once");
+      }
+      covered = uint32_t{frame->heads.first} + frame->heads.count;
+      total = frame->heads.total;
+    }
+  }
+  if (next == order.size()) return Status();
+  return Bad(std::to_string(order.size()) + " frames, needed are " +
+             std::to_string(next));
+}
+
 // Whether the rendition can be decoded here, as what it says to be.
 bool CanServe(const ManifestChecks& checks, const ManifestSegment& segment) {
   const Codec* codec = FindCodec(segment.codec);
@@ -178,7 +241,27 @@ bool CanServe(const ManifestChecks& checks, const ManifestSegment& segment) {
     return false;
   }
   if (segment.tier == Tier::kExact && !codec->is_exact()) return false;
-  return CheckCoverage(segment.frames, *checks.groups).ok();
+  if (!CheckCoverage(segment.frames, *checks.groups).ok()) return false;
+  if (segment.stage_count() == 1) return true;
+  // No stage makes it worse, and the last makes it what it is said to be.
+  const std::vector<Tier> tiers = StageTiersOf(segment.frames);
+  return std::is_sorted(tiers.rbegin(), tiers.rend()) &&
+         tiers.back() == segment.tier;
+}
+
+// Whether `now` has the frames of `before`, or those of its first stages.
+bool GoesOn(const ManifestSegment& before, const ManifestSegment& now) {
+  if (now.basis != before.basis || now.codec != before.codec ||
+      now.profile != before.profile ||
+      now.frames.size() > before.frames.size()) {
+    return false;
+  }
+  if (now.frames.size() == before.frames.size()) {
+    return now.tier == before.tier && now.frames == before.frames;
+  }
+  return !now.frames.empty() && now.frames.size() % before.units() == 0 &&
+         std::equal(now.frames.begin(), now.frames.end(),
+                    before.frames.begin());
 }
 
 }  // namespace
@@ -260,11 +343,7 @@ Result<uint32_t> CheckContinuation(const Manifest& whole, uint32_t first,
       return Bad(At(now) + " is another than before, at " +
                  std::to_string(before.first_token));
     }
-    const bool same = now.tier == before.tier && now.basis == before.basis &&
-                      now.codec == before.codec &&
-                      now.profile == before.profile &&
-                      now.frames == before.frames;
-    if (!same) same_end = std::min(same_end, i);
+    if (!GoesOn(before, now)) same_end = std::min(same_end, i);
   }
   return same_end;
 }
@@ -277,36 +356,59 @@ void DropRendition(ManifestSegment* segment) {
 
 Status CheckCoverage(std::span<const ManifestFrame> frames,
                      std::span<const LayerGroup> groups) {
-  // By group, then by where their heads begin, as fractions.
-  std::vector<const ManifestFrame*> order;
-  order.reserve(frames.size());
-  for (const ManifestFrame& frame : frames) order.push_back(&frame);
-  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    if (a->layers.first_layer != b->layers.first_layer) {
-      return a->layers.first_layer < b->layers.first_layer;
+  size_t first = 0;
+  for (uint32_t stage = 0; stage == 0 || first < frames.size(); ++stage) {
+    size_t end = first;
+    while (end < frames.size() && frames[end].stage == stage) ++end;
+    if (stage == kMaxStages || (stage > 0 && end == first)) {
+      return Bad("a frame of stage " + std::to_string(frames[first].stage) +
+                 " after those of " + std::to_string(stage) + " stages");
     }
-    return uint32_t{a->heads.first} * b->heads.total <
-           uint32_t{b->heads.first} * a->heads.total;
-  });
-  size_t next = 0;
-  for (const LayerGroup& group : groups) {
-    uint32_t covered = 0, total = 1;
-    while (covered < total) {
-      const ManifestFrame* frame =
-          next < order.size() ? order[next++] : nullptr;
-      if (frame == nullptr || frame->layers != group || frame->stage != 0 ||
-          uint32_t{frame->heads.first} * total !=
-              covered * frame->heads.total) {
-        return Bad("frames don't cover layers from " +
-                   std::to_string(group.first_layer) + " on exactly once");
-      }
-      covered = uint32_t{frame->heads.first} + frame->heads.count;
-      total = frame->heads.total;
+    const auto of_stage = frames.subspan(first, end - first);
+    if (stage == 0) {
+      REPRISE_RETURN_IF_ERROR(CheckStage(of_stage, groups));
+    } else if (!std::equal(
+                   of_stage.begin(), of_stage.end(), frames.begin(),
+                   frames.begin() + static_cast<ptrdiff_t>(StageEnd(frames)),
+                   IsOfSamePlace)) {
+      return Bad("frames of stage " + std::to_string(stage) +
+                 " hold other layers or heads than those of stage 0");
+    }
+    first = end;
+  }
+  return Status();
+}
+
+std::vector<Tier> StageTiersOf(std::span<const ManifestFrame> frames) {
+  std::vector<Tier> tiers;
+  for (const ManifestFrame& frame : frames) {
+    if (frame.stage == tiers.size()) tiers.push_back(frame.tier);
+    // The worst of its frames': they should all be alike.
+    if (frame.stage < tiers.size()) {
+      tiers[frame.stage] = WorseOf(tiers[frame.stage], frame.tier);
     }
   }
-  if (next == order.size()) return Status();
-  return Bad(std::to_string(order.size()) + " frames, needed are " +
-             std::to_string(next));
+  return tiers;
+}
+
+std::vector<TierRange> RangesOf(const Manifest& manifest) {
+  std::vector<TierRange> ranges;
+  for (const ManifestSegment& segment : manifest.segments) {
+    AppendRange(
+        {segment.first_token, segment.end_token(), segment.tier, segment.basis},
+        &ranges);
+  }
+  return ranges;
+}
+
+void AppendRange(const TierRange& range, std::vector<TierRange>* ranges) {
+  if (!ranges->empty() && ranges->back().end_token == range.first_token &&
+      ranges->back().tier == range.tier &&
+      ranges->back().basis == range.basis) {
+    ranges->back().end_token = range.end_token;
+  } else {
+    ranges->push_back(range);
+  }
 }
 
 RestoreInfo InfoOf(const Manifest& manifest, uint64_t first_token) {
@@ -319,15 +421,8 @@ RestoreInfo InfoOf(const Manifest& manifest, uint64_t first_token) {
     for (const ManifestFrame& frame : segment.frames) {
       info.bytes_to_move += frame.bytes;
     }
-    TierRange range{segment.first_token, segment.end_token(), segment.tier,
-                    segment.basis};
-    if (!info.ranges.empty() && info.ranges.back().tier == range.tier &&
-        info.ranges.back().basis == range.basis) {
-      info.ranges.back().end_token = range.end_token;
-    } else {
-      info.ranges.push_back(range);
-    }
   }
+  info.ranges = RangesOf(manifest);
   // They follow the last token of all, not the end of a cut.
   if (first_token + info.tokens.size() == manifest.token_count) {
     info.pending = manifest.pending;

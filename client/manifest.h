@@ -24,6 +24,8 @@ struct ManifestFrame {
   HeadRange heads;
   uint32_t bytes = 0;
   uint64_t checksum = 0;  // as the daemon stores it
+  // Of what its stage and those below it decode to.
+  Tier tier = Tier::kExact;
   bool operator==(const ManifestFrame&) const = default;
 };
 
@@ -37,9 +39,25 @@ struct ManifestSegment {
   Tier basis = Tier::kTokens;
   CodecId codec = CodecId::kRaw;
   ProfileId profile;
+  // Of a staged one in the order of their stages, and of each stage in the
+  // order of layers and heads.
   std::vector<ManifestFrame> frames;
 
   uint64_t end_token() const { return first_token + token_count; }
+  uint32_t stage_count() const {
+    return frames.empty() ? 0 : uint32_t{frames.back().stage} + 1;
+  }
+  // How many frames each stage has: those at i, i + units(), ... are of the
+  // same layers and heads. REQUIRES: CheckCoverage was OK.
+  uint32_t units() const {
+    return static_cast<uint32_t>(frames.size()) / stage_count();
+  }
+  // Of what the first `stages` stages decode to; kTokens for none.
+  // REQUIRES: the same; stages <= stage_count().
+  Tier tier_of(uint32_t stages) const {
+    if (stages == 0) return Tier::kTokens;
+    return stages == stage_count() ? tier : frames[(stages - 1) * units()].tier;
+  }
 };
 
 struct Manifest {
@@ -72,7 +90,8 @@ struct ManifestChecks {
 // caller's as far as both go; then
 // cuts what lies outside of [first_token, end_token), what comes after a
 // segment whose tokens are lost, and renditions that cannot serve (frames that
-// do not cover the model once, an unknown codec, a tier below `lowest`).
+// do not cover the model once in each stage, stages whose tiers contradict
+// each other, an unknown codec, a tier below `lowest`).
 // kDataLoss for a manifest that contradicts itself; kFailedPrecondition, with
 // the position, for other tokens than the caller's.
 // REQUIRES: manifest->model == checks.model.
@@ -83,16 +102,27 @@ void DropRendition(ManifestSegment* segment);
 
 // For a fetch of segments [first, end) of `whole` that goes on where another
 // broke off. The first of them that is not stored as it was, so that its
-// frames are others; `end` when all are. kDataLoss when the two manifests are
-// not of the same state.
+// frames are others; `end` when all are. Where later stages are gone, the
+// others are what they were. kDataLoss when the two manifests are not of the
+// same state.
 // REQUIRES: `whole` was checked; first <= end <= whole.segments.size().
 Result<uint32_t> CheckContinuation(const Manifest& whole, uint32_t first,
                                    uint32_t end, const Manifest& part);
 
-// OK when frames of `groups` and their heads cover each group exactly once.
+// OK when frames of `groups` and their heads cover each group exactly once in
+// each of 1 to kMaxStages stages, with the same heads in all of them, and those
+// of several stages stand in their order.
 Status CheckCoverage(std::span<const ManifestFrame> frames,
                      std::span<const LayerGroup> groups);
 
+// The tier of each stage; of one that has only one, its frames' space says
+// nothing and the rendition says more. REQUIRES: CheckCoverage was OK.
+std::vector<Tier> StageTiersOf(std::span<const ManifestFrame> frames);
+
+// Adds a range, to the last one where it goes on with it.
+void AppendRange(const TierRange& range, std::vector<TierRange>* ranges);
+// The segments' tokens by tier and basis.
+std::vector<TierRange> RangesOf(const Manifest& manifest);
 // What the caller of Restore is told.
 RestoreInfo InfoOf(const Manifest& manifest, uint64_t first_token);
 

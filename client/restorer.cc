@@ -31,6 +31,22 @@ struct Restorer::Held {
   WireAnswer answer;
 };
 
+struct Restorer::Kept {
+  Kept(FlightBudget* of, uint64_t reserved, ByteView frame)
+      : budget(of),
+        reserved_bytes(reserved),
+        bytes(frame.begin(), frame.end()) {}
+  ~Kept() {
+    if (reserved_bytes > 0) budget->Give(reserved_bytes);
+  }
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+
+  FlightBudget* const budget;
+  const uint64_t reserved_bytes;
+  const Bytes bytes;
+};
+
 Status CheckRestoreRequest(std::string_view session,
                            const RestoreRequest& request) {
   if (request.model == nullptr) {
@@ -46,6 +62,8 @@ Status CheckRestoreRequest(std::string_view session,
         ", wanted is a multiple of 64 up to the end at " +
         std::to_string(request.end_token));
   }
+  REPRISE_RETURN_IF_ERROR(
+      CheckTiers("restore", {request.lowest, request.highest}));
   if (request.match.empty()) {
     if (!session.empty() && session.size() <= kMaxSessionNameBytes) {
       return Status();
@@ -80,33 +98,34 @@ Restorer::Restorer(ClientCore* core, std::string_view session,
       match_(request.match.begin(), request.match.end()),
       model_(request.model),
       start_ns_(CallContext::NowNs()),
-      book_(static_cast<uint32_t>(model_->groups().size())) {}
-
-Restorer::~Restorer() { WaitForJobs(); }
-
-void Restorer::WaitForJobs() {
-  std::unique_lock lock(call_->mutex());
-  call_->WaitAlways(lock, [this] { return running_ == 0; });
-}
+      book_(static_cast<uint32_t>(model_->groups().size())),
+      stream_is_stage_major_(request.progressive) {}
 
 Result<RestoreResult> Restorer::Run() {
   REPRISE_ASSIGN_OR_RETURN(
       const WireRequestPtr fetch,
-      MakeFetch(request_.commit, {request_.first_token, request_.end_token}));
+      MakeFetch(request_.commit, {.first_token = request_.first_token,
+                                  .end_token = request_.end_token,
+                                  .token_major = request_.token_major,
+                                  .stage_major = request_.progressive}));
   REPRISE_ASSIGN_OR_RETURN(const WireAnswer first, Begin(fetch));
   REPRISE_RETURN_IF_ERROR(TakeManifest(first));
   REPRISE_RETURN_IF_ERROR(LoadProfiles());
   REPRISE_RETURN_IF_ERROR(PlanFrames());
   REPRISE_RETURN_IF_ERROR(TakeSink());
   REPRISE_RETURN_IF_ERROR(TakeStreams(first.header.end()));
-  WaitForJobs();
+  decoder_->WaitForJobs();
   if (call_->cancelled()) return UnavailableError("restore: cancelled");
   pending_ = Pending();
   core_->fetches.Return(std::move(connection_));
+  const uint32_t good = decoder_->GoodSegments();
+  for (uint32_t i = 0; i < good; ++i) {
+    manifest_.segments[i].tier = decoder_->TierInPlace(i);
+  }
+  result_.info.ranges = RangesOf(manifest_);
   result_.valid_end = ValidEnd();
-  result_.dropped = Dropped(result_.valid_end);
-  result_.raw_bytes = raw_bytes_;
-  result_.decode_ms = static_cast<double>(decode_ns_) / 1e6;
+  result_.dropped = decoder_->Dropped(result_.valid_end);
+  decoder_->AddStats(&result_);
   result_.total_ms =
       static_cast<double>(CallContext::NowNs() - start_ns_) / 1e6;
   return result_;
@@ -120,7 +139,11 @@ Result<WireRequestPtr> Restorer::MakeFetch(const CommitId& commit,
   fetch.first_layer = range.first_layer;
   fetch.layer_count = range.layer_count;
   fetch.lowest_tier = static_cast<uint8_t>(request_.lowest);
-  fetch.token_major = request_.token_major;
+  fetch.highest_tier = static_cast<uint8_t>(request_.highest);
+  fetch.token_major = range.token_major;
+  fetch.stage_major = range.stage_major;
+  fetch.first_stage = static_cast<uint8_t>(range.first_stage);
+  fetch.stage_count = static_cast<uint8_t>(range.stage_count);
   fetch.lease_ms = kFetchLeaseMs;
   if (match_.empty()) {
     fetch.session = session_;
@@ -147,6 +170,11 @@ Result<WireRequestPtr> Restorer::MakeFetchOf(const Part& part) const {
   range.end_token = manifest_.segments[part.end_segment - 1].end_token();
   range.first_layer = groups[part.first_group].first_layer;
   range.layer_count = last.first_layer + last.layer_count - range.first_layer;
+  range.first_stage = part.first_stage;
+  range.stage_count = part.end_stage - part.first_stage;
+  // Where there was no memory for frames that wait, none must wait long.
+  range.token_major = request_.token_major && !has_forgotten_;
+  range.stage_major = request_.progressive && !has_forgotten_;
   return MakeFetch(manifest_.version.head, range);
 }
 
@@ -231,31 +259,21 @@ Status Restorer::LoadProfiles() {
 
 Status Restorer::PlanFrames() {
   const std::vector<LayerGroup>& groups = model_->groups();
-  frames_left_.assign(groups.size(), 0);
+  decoder_.emplace(FrameDecoder::Options{core_, state_, &request_});
   for (const ManifestSegment& segment : manifest_.segments) {
     if (segment.tier == Tier::kTokens) break;
-    std::vector<uint32_t> groups_of_frames;
-    auto& slices_of_frames = slices_of_.emplace_back();
+    std::vector<FrameBook::Place> places;
     for (const ManifestFrame& frame : segment.frames) {
       const auto group = static_cast<uint32_t>(
           std::find(groups.begin(), groups.end(), frame.layers) -
           groups.begin());
-      const HeadRange& heads = frame.heads;
-      auto& slices = slices_[{group, heads.first, heads.count, heads.total}];
-      if (slices.empty()) {
-        auto cut = SlicePlanes(model_->spec(), frame.layers, heads);
-        if (!cut.ok())
-          return DataLossError(std::string(cut.status().message()));
-        slices = *std::move(cut);
-      }
-      groups_of_frames.push_back(group);
-      slices_of_frames.push_back(&slices);
-      ++frames_left_[group];
+      places.push_back({group, frame.stage});
     }
-    book_.AddSegment(std::move(groups_of_frames));
+    REPRISE_RETURN_IF_ERROR(
+        decoder_->AddSegment(&segment, profiles_[book_.segment_count()]));
+    book_.AddSegment(places);
   }
   stream_usable_ = book_.segment_count();
-  kept_.assign(book_.segment_count(), kAllTokens);
   return Status();
 }
 
@@ -265,6 +283,7 @@ Status Restorer::TakeSink() {
   const RestoreInfo& info = result_.info;
   REPRISE_ASSIGN_OR_RETURN(const KvSink sink, request_.make_sink(info));
   REPRISE_ASSIGN_OR_RETURN(target_, KvTarget::Make(model_->spec(), sink));
+  decoder_->set_target(&*target_);
   return target_
       ->CheckTokens(info.first_token, info.first_token + info.tokens.size())
       .WithContext("restore");
@@ -274,16 +293,50 @@ Status Restorer::TakeSink() {
 
 Status Restorer::TakeStreams(bool ended) {
   Status status = TakeStream(book_.Whole(), ended);
+  uint64_t progress = 0;
   for (;;) {
-    if (!status.ok()) REPRISE_RETURN_IF_ERROR(WaitToResume(status));
-    const std::optional<Part> part =
-        book_.NextMissing(GoodSegments(), request_.token_major);
+    if (!status.ok()) {
+      const Status failure = WaitToResume(status);
+      if (!failure.ok()) {
+        if (MayEnd(failure)) break;
+        return failure;
+      }
+    } else if (has_forgotten_ && book_.progress() == progress) {
+      break;  // whatever order the daemon sends in, it does not help
+    } else {
+      progress = book_.progress();
+    }
+    const std::optional<Part> part = NextMissing();
     if (!part.has_value()) break;
     status = Resume(*part);
   }
   // What comes after a lost frame is of no use: it was not asked for again.
+  book_.BeginStream();
   GiveUp(book_.Whole());
   return Status();
+}
+
+std::optional<FrameBook::Part> Restorer::NextMissing() {
+  FrameBook::Missing missing{.end_segment = decoder_->GoodSegments(),
+                             .token_major = request_.token_major};
+  if (request_.progressive) {
+    FrameBook::Missing base = missing;
+    base.end_stage = 1;
+    base.never_came = true;
+    if (const auto part = book_.NextMissing(base)) return part;
+  }
+  // What is kept makes room for others when it is complete.
+  FrameBook::Missing waited_for = missing;
+  waited_for.with_base_only = true;
+  if (const auto part = book_.NextMissing(waited_for)) return part;
+  return book_.NextMissing(missing);
+}
+
+bool Restorer::MayEnd(const Status& failure) {
+  const bool is_lost_for_good = failure.Is(StatusCode::kUnavailable) ||
+                                failure.Is(StatusCode::kDeadlineExceeded);
+  return is_lost_for_good && request_.progressive && !call_->cancelled() &&
+         decoder_->IsUsable();
 }
 
 Status Restorer::TakeStream(const Part& part, bool ended) {
@@ -291,6 +344,10 @@ Status Restorer::TakeStream(const Part& part, bool ended) {
     REPRISE_ASSIGN_OR_RETURN(WireAnswer answer, NextAnswer());
     ended = answer.header.end();
     REPRISE_RETURN_IF_ERROR(TakeFrames(std::move(answer)));
+    if (comes_in_vain_) {
+      pending_ = Pending();  // tells the daemon
+      return Status();
+    }
   }
   GiveUp(part);
   return Status();
@@ -298,6 +355,8 @@ Status Restorer::TakeStream(const Part& part, bool ended) {
 
 Status Restorer::Resume(const Part& part) {
   REPRISE_ASSIGN_OR_RETURN(const WireRequestPtr fetch, MakeFetchOf(part));
+  stream_is_stage_major_ = request_.progressive && !has_forgotten_;
+  comes_in_vain_ = false;
   Send(fetch);
   REPRISE_ASSIGN_OR_RETURN(const WireAnswer answer, NextAnswer());
   REPRISE_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(answer));
@@ -308,7 +367,11 @@ Status Restorer::Resume(const Part& part) {
       CheckContinuation(manifest_, stream_first_, stream_end_, manifest));
   book_.BeginStream();
   // Frames of two renditions would be of two qualities.
-  GiveUp({stream_usable_, stream_end_, 0, part.end_group});
+  Part changed = book_.Whole();
+  changed.first_segment = stream_usable_;
+  changed.end_segment = stream_end_;
+  changed.end_group = part.end_group;
+  GiveUp(changed);
   return TakeStream(part, answer.header.end());
 }
 
@@ -316,9 +379,9 @@ Status Restorer::WaitToResume(const Status& failure) {
   if (!failure.Is(StatusCode::kUnavailable) || call_->cancelled()) {
     return failure;
   }
-  if (failures_ == 0 || book_.taken_count() != taken_at_failure_) {
+  if (failures_ == 0 || book_.progress() != progress_at_failure_) {
     failures_ = 0;
-    taken_at_failure_ = book_.taken_count();
+    progress_at_failure_ = book_.progress();
     give_up_ns_ =
         std::min(call_->deadline_ns(),
                  CallContext::InMs(core_->options.reconnect_timeout_ms));
@@ -350,6 +413,7 @@ Status Restorer::TakeFrames(WireAnswer answer) {
                                       left.first(sent.bytes()), held));
     left = left.subspan(sent.bytes());
   }
+  KeepWaiting(held);
   if (left.empty()) return Status();
   return DataLossError("restore: " + std::to_string(left.size()) +
                        " bytes belong to no frame");
@@ -366,106 +430,97 @@ Status Restorer::TakeFrame(uint32_t segment, uint32_t frame, ByteView bytes,
   if (segment >= stream_usable_) return Status();
   REPRISE_ASSIGN_OR_RETURN(const bool is_new, book_.Take(segment, frame));
   if (!is_new) return Status();
-  const uint32_t wanted_bytes = manifest_.segments[segment].frames[frame].bytes;
-  if (bytes.size() != wanted_bytes || segment > GoodSegments()) {
-    FrameDone(segment, book_.group_of(segment, frame), true);
+  // A base that could not be kept must come again to be refined, and with it
+  // what this stream would bring.
+  const ManifestFrame& is = manifest_.segments[segment].frames[frame];
+  comes_in_vain_ = has_forgotten_ && stream_is_stage_major_ && is.stage > 0;
+  if (bytes.size() != is.bytes || segment > decoder_->GoodSegments()) {
+    Settle(segment, frame, {});
   } else {
-    Submit(segment, frame, bytes, held);
+    Settle(segment, frame, {bytes, held});
   }
   return Status();
 }
 
-void Restorer::Submit(uint32_t segment, uint32_t frame, ByteView bytes,
-                      std::shared_ptr<Held> held) {
-  DecodeJob job;
-  job.spec = &model_->spec();
-  job.model = model_->id();
-  job.segment = &manifest_.segments[segment];
-  job.frame = &job.segment->frames[frame];
-  job.codec = FindCodec(job.segment->codec);
-  job.profile = profiles_[segment];
-  job.target = &*target_;
-  job.slices = *slices_of_[segment][frame];
-  job.bytes = bytes;
-  {
-    std::lock_guard lock(call_->mutex());
-    ++running_;
+void Restorer::Settle(uint32_t segment, uint32_t frame, FrameBytes bytes) {
+  const ManifestSegment& of = manifest_.segments[segment];
+  if (of.stage_count() == 1) {
+    std::vector<FrameBytes> frames;
+    if (bytes.is_here()) frames.push_back(std::move(bytes));
+    decoder_->Submit(segment, frame, std::move(frames), true);
+    return;
   }
-  // The pool of codec jobs has no limit of its own: this cannot fail.
-  (void)core_->codecs.Submit(
-      [this, job, segment, group = book_.group_of(segment, frame),
-       held = std::move(held)](WorkerMemory& memory) mutable {
-        const int64_t start_ns = CallContext::NowNs();
-        TokenMask kept = kAllTokens;
-        if (request_.accept_dropped) job.kept = &kept;
-        const bool is_lost =
-            call_->cancelled() || !DecodeFrame(job, &memory).ok();
-        const int64_t took_ns = CallContext::NowNs() - start_ns;
-        held.reset();
-        FrameDone(segment, group, is_lost);
-        // Held while notifying: the restorer may go as soon as it sees this.
-        const auto call = call_;
-        std::lock_guard lock(call->mutex());
-        decode_ns_ += took_ns;
-        kept_[segment] &= kept;
-        if (!is_lost)
-          raw_bytes_ += RawBytesOf(job.slices, job.segment->token_count);
-        // Each frame's end is of interest to nobody; waking for it costs more
-        // than to decode it.
-        if (--running_ == 0) call->Notify();
-      });
+  const UnitKey key{segment, frame % of.units()};
+  OpenUnit& open = open_[key];
+  if (bytes.is_here()) {
+    open.frames[frame / of.units()] = std::move(bytes);
+    waiting_.insert(key);
+    touched_.push_back(key);
+  }
+  Advance(key);
 }
 
-void Restorer::FrameDone(uint32_t segment, uint32_t group, bool is_lost) {
-  const LayerGroup& layers = model_->groups()[group];
-  {
-    std::lock_guard lock(call_->mutex());
-    if (is_lost) first_lost_ = std::min(first_lost_, segment);
-    for (uint32_t i = 0; is_lost && i < layers.layer_count; ++i) {
-      state_->layers[layers.first_layer + i] = RestoreState::Layer::kLost;
-    }
-    if (--frames_left_[group] != 0) return;
-    for (uint32_t i = 0; i < layers.layer_count; ++i) {
-      RestoreState::Layer& layer = state_->layers[layers.first_layer + i];
-      if (layer == RestoreState::Layer::kComing) {
-        layer = RestoreState::Layer::kHere;
-      }
+void Restorer::Advance(UnitKey key) {
+  const auto [segment, unit] = key;
+  const ManifestSegment& of = manifest_.segments[segment];
+  OpenUnit& open = open_[key];
+  uint32_t here = 0;
+  while (here < of.stage_count() && open.frames[here].is_here()) ++here;
+  const bool is_last = here == of.stage_count() ||
+                       book_.is_taken(segment, here * of.units() + unit);
+  const bool is_better =
+      request_.progressive && of.tier_of(here) < of.tier_of(open.submitted);
+  if (!is_last && !is_better) return;
+  decoder_->Submit(segment, unit,
+                   {open.frames.begin(), open.frames.begin() + here}, is_last);
+  open.submitted = std::max(open.submitted, here);
+  if (!is_last) return;
+  open_.erase(key);
+  waiting_.erase(key);
+}
+
+void Restorer::KeepWaiting(const std::shared_ptr<Held>& held) {
+  for (const UnitKey& key : touched_) {
+    const auto open = open_.find(key);
+    if (open == open_.end()) continue;
+    for (uint32_t stage = 0; stage < kMaxStages; ++stage) {
+      if (open->second.frames[stage].owner == held) Keep(key, stage);
     }
   }
-  call_->Notify();
-  if (request_.on_layer == nullptr || call_->cancelled()) return;
-  for (uint32_t i = 0; i < layers.layer_count; ++i) {
-    request_.on_layer(layers.first_layer + i);
+  touched_.clear();
+}
+
+void Restorer::Keep(UnitKey key, uint32_t stage) {
+  OpenUnit& open = open_[key];
+  FrameBytes& frame = open.frames[stage];
+  uint64_t bytes = frame.bytes.size();
+  if (!core_->kept_bytes.TryTake(bytes)) {
+    // One unit may wait whatever there is, so that some end comes nearer.
+    if (waiting_.size() > 1) {
+      frame = {};
+      const ManifestSegment& of = manifest_.segments[key.first];
+      book_.Forget(key.first, stage * of.units() + key.second);
+      has_forgotten_ = true;
+      const bool any = std::any_of(open.frames.begin(), open.frames.end(),
+                                   [](const auto& f) { return f.is_here(); });
+      if (!any) waiting_.erase(key);
+      return;
+    }
+    bytes = 0;
   }
+  const auto kept =
+      std::make_shared<Kept>(&core_->kept_bytes, bytes, frame.bytes);
+  frame = {kept->bytes, kept};
 }
 
 void Restorer::GiveUp(const Part& part) {
-  book_.GiveUp(part, [this](uint32_t segment, uint32_t group) {
-    FrameDone(segment, group, true);
+  book_.GiveUp(part, [this](uint32_t segment, uint32_t frame) {
+    Settle(segment, frame, {});
   });
 }
 
-uint32_t Restorer::GoodSegments() {
-  std::lock_guard lock(call_->mutex());
-  return std::min(book_.segment_count(), first_lost_);
-}
-
-std::vector<uint64_t> Restorer::Dropped(uint64_t end) const {
-  std::vector<uint64_t> dropped;
-  for (size_t i = 0; i < kept_.size(); ++i) {
-    if (kept_[i] == kAllTokens) continue;
-    const ManifestSegment& segment = manifest_.segments[i];
-    for (uint32_t t = 0; t < segment.token_count; ++t) {
-      const uint64_t position = segment.first_token + t;
-      const bool is_kept = (kept_[i] >> t & 1) != 0;
-      if (!is_kept && position < end) dropped.push_back(position);
-    }
-  }
-  return dropped;
-}
-
 uint64_t Restorer::ValidEnd() {
-  const uint32_t valid = GoodSegments();
+  const uint32_t valid = decoder_->GoodSegments();
   if (valid < manifest_.segments.size()) {
     return manifest_.segments[valid].first_token;
   }

@@ -2,6 +2,10 @@
 // and waits there; codec threads decode for it, into the sink, while frames
 // arrive. When the connection breaks in mid-stream it is made again, and what
 // did not come yet is fetched.
+//
+// Frames of several stages wait for each other: those of one unit that are in
+// different messages are copied, as far as there is memory for that. What
+// could not be kept is fetched again, in an order in which nothing waits long.
 #ifndef REPRISE_CLIENT_RESTORER_H_
 #define REPRISE_CLIENT_RESTORER_H_
 
@@ -11,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,23 +26,12 @@
 #include "client/client.h"
 #include "client/client_core.h"
 #include "client/frame_book.h"
+#include "client/frame_decoder.h"
 #include "client/kv_gather.h"
 #include "client/manifest.h"
 #include "codec/codec.h"
 
 namespace reprise {
-
-// What a ticket and its restore share. Guarded by the context's mutex.
-struct RestoreState {
-  RestoreState(std::shared_ptr<CallContext> call, size_t layer_count)
-      : context(std::move(call)), layers(layer_count, Layer::kComing) {}
-
-  enum class Layer : uint8_t { kComing, kHere, kLost };
-
-  const std::shared_ptr<CallContext> context;
-  std::vector<Layer> layers;
-  std::optional<Result<RestoreResult>> result;
-};
 
 // kInvalidArgument, with the number, for a request that makes no sense.
 Status CheckRestoreRequest(std::string_view session,
@@ -48,8 +42,6 @@ class Restorer {
   // Copies tokens and the match. REQUIRES: CheckRestoreRequest was OK.
   Restorer(ClientCore* core, std::string_view session,
            const RestoreRequest& request, std::shared_ptr<RestoreState> state);
-  // Waits for jobs that run: after it nothing touches the sink.
-  ~Restorer();
 
   Result<RestoreResult> Run();
 
@@ -58,11 +50,24 @@ class Restorer {
   // A message's frames, until the last of them is decoded.
   struct Held;
 
+  // A frame that waits for those of other stages, in memory of its own.
+  struct Kept;
+  using UnitKey = std::pair<uint32_t, uint32_t>;  // segment, unit
+  // What is here of a unit of several stages that is not decided yet.
+  struct OpenUnit {
+    std::array<FrameBytes, kMaxStages> frames;
+    uint32_t submitted = 0;  // stages given to the decoder
+  };
+
   struct FetchRange {
     uint64_t first_token = 0;
     uint64_t end_token = UINT64_MAX;
     uint32_t first_layer = 0;
     uint32_t layer_count = 0;  // 0: all
+    uint32_t first_stage = 0;
+    uint32_t stage_count = 0;  // 0: all
+    bool token_major = false;
+    bool stage_major = false;
   };
   Result<WireRequestPtr> MakeFetch(const CommitId& commit,
                                    const FetchRange& range) const;
@@ -85,20 +90,23 @@ class Restorer {
   Status Resume(const Part& part);
   // OK when the connection is to be made again, now; else why not.
   Status WaitToResume(const Status& failure);
+  // What to ask for next, if anything is missing that is of use.
+  std::optional<Part> NextMissing();
+  // Whether a restore that can't go on may end with what is in place.
+  bool MayEnd(const Status& failure);
   Status TakeFrames(WireAnswer answer);
   // `segment` counts from the first of the stream's manifest.
   Status TakeFrame(uint32_t segment, uint32_t frame, ByteView bytes,
                    const std::shared_ptr<Held>& held);
-  void Submit(uint32_t segment, uint32_t frame, ByteView bytes,
-              std::shared_ptr<Held> held);
-  void FrameDone(uint32_t segment, uint32_t group, bool is_lost);
+  // A frame is here, or never will be (null).
+  void Settle(uint32_t segment, uint32_t frame, FrameBytes bytes);
+  // Has decoded what can be, and will not wait for what cannot come.
+  void Advance(UnitKey key);
+  // Frames of this message that must wait get memory of their own.
+  void KeepWaiting(const std::shared_ptr<Held>& held);
+  void Keep(UnitKey key, uint32_t stage);
   void GiveUp(const Part& part);
-  void WaitForJobs();
-  // Up to which segment nothing is known to be lost.
-  uint32_t GoodSegments();
   uint64_t ValidEnd();
-  // Positions before `end` that some frame lacks.
-  std::vector<uint64_t> Dropped(uint64_t end) const;
 
   ClientCore* const core_;
   const std::string session_;
@@ -120,28 +128,25 @@ class Restorer {
   FrameBook book_;
   std::vector<const CodecProfile*> profiles_;  // by segment
   std::vector<ProfilePtr> kept_profiles_;
-  // By layer group and heads.
-  std::map<std::array<uint32_t, 4>, std::vector<PlaneSlice>> slices_;
-  std::vector<std::vector<const std::vector<PlaneSlice>*>>
-      slices_of_;  // by segment and frame
+  std::map<UnitKey, OpenUnit> open_;
+  std::set<UnitKey> waiting_;     // open units of which a frame is here
+  std::vector<UnitKey> touched_;  // by the message that is being taken
+  bool has_forgotten_ = false;    // frames that could not be kept
 
   // The stream that runs: which segments its manifest has, and up to which
   // they are what the first manifest said.
   uint32_t stream_first_ = 0;
   uint32_t stream_end_ = 0;
   uint32_t stream_usable_ = 0;
+  bool stream_is_stage_major_;
+  bool comes_in_vain_ = false;
   // Since a frame came: attempts to connect, and until when they go on.
   int failures_ = 0;
-  uint64_t taken_at_failure_ = 0;
+  uint64_t progress_at_failure_ = 0;
   int64_t give_up_ns_ = 0;
 
-  // Guarded by the call's mutex.
-  std::vector<uint64_t> frames_left_;  // by group
-  std::vector<TokenMask> kept_;        // by segment, in all its frames
-  uint32_t first_lost_ = UINT32_MAX;   // segment
-  size_t running_ = 0;
-  int64_t decode_ns_ = 0;
-  uint64_t raw_bytes_ = 0;
+  // Last: its jobs use the rest.
+  std::optional<FrameDecoder> decoder_;
 };
 
 }  // namespace reprise

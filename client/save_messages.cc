@@ -41,8 +41,8 @@ std::unique_ptr<wire::RenditionT> MakeRendition(
   out->raw_bytes = token_count * parts.token_bytes;
   out->frames.reserve(frames.size());
   for (size_t i = 0; i < frames.size(); ++i) {
-    const auto& [layers, heads] = parts.frames[i];
-    out->frames.emplace_back(id, SpaceOf(parts.tier, is_tail), /*stage=*/0,
+    const auto& [layers, heads, stage, tier] = parts.frames[i];
+    out->frames.emplace_back(id, SpaceOf(tier, is_tail), stage,
                              static_cast<uint16_t>(layers.first_layer),
                              static_cast<uint16_t>(layers.layer_count),
                              heads.first, heads.count, heads.total,

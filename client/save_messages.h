@@ -37,6 +37,8 @@ struct RenditionParts {
   struct Part {
     LayerGroup layers;
     HeadRange heads;
+    uint8_t stage = 0;
+    Tier tier = Tier::kExact;  // of the stages up to this one
   };
   std::vector<Part> frames;
 };

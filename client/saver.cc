@@ -192,7 +192,7 @@ Status Saver::StoreItems(const SessionHead& head) {
   // Anything that is stored counts; what is worse than ours is improved.
   REPRISE_ASSIGN_OR_RETURN(
       const MatchAnswer match,
-      MatchChain(core_, call_, chain_, Tier::kArchive, /*lease_ms=*/0));
+      MatchChain(core_, call_, chain_, {}, /*lease_ms=*/0));
   const PlannedSave plan = PlanItems({.chain = &chain_,
                                       .head = &head,
                                       .stored = &match.stored,
@@ -252,9 +252,10 @@ Status Saver::ChooseProfile(Encoding* encoding) {
   }
   if (codec.id() == CodecId::kExact) return FitProfile(encoding);
   if (!codec.needs_profile()) return Status();
-  return FailedPreconditionError(
-      "save: the daemon has no profile of codec " + std::string(codec.name()) +
-      " for this model; `reprise calibrate` makes one");
+  return FailedPreconditionError("save: the daemon has no profile of codec " +
+                                 std::string(codec.name()) +
+                                 " for this model; `reprise calibrate " +
+                                 std::string(codec.name()) + "` makes one");
 }
 
 Status Saver::UseProfile(ProfilePtr profile, Encoding* encoding) {
@@ -339,18 +340,18 @@ Status Saver::Upload(const std::vector<PlannedItem>& items) {
   std::vector<PlannedItem> left = items;
   for (int tries = 0; tries < kMaxTries; ++tries) {
     const size_t groups = model_->groups().size();
-    const size_t frames_an_item = groups * sources_.size();
+    const size_t jobs_an_item = groups * sources_.size();
     // Outlives the uploader, whose jobs write into it until it has gone.
-    std::vector<UploadedFrame> frames;
+    std::vector<UploadedFrames> frames;
     FrameUploader uploader({.core = core_,
                             .call = call_,
                             .rendition = rendition_,
-                            .job_count = left.size() * frames_an_item,
+                            .job_count = left.size() * jobs_an_item,
                             .job_at =
                                 [&](size_t index) {
                                   return JobOf(
-                                      left[index / frames_an_item].item,
-                                      sources_[index % frames_an_item / groups],
+                                      left[index / jobs_an_item].item,
+                                      sources_[index % jobs_an_item / groups],
                                       index % groups);
                                 },
                             .on_encoded = [this] { SetCaptured(); }});
@@ -381,19 +382,24 @@ RenditionParts Saver::PartsOf(uint32_t item) {
   parts.writer = core_->options.writer;
   parts.token_bytes = model_->spec().token_bytes();
   for (const Source& source : sources_) {
-    for (const LayerGroup& group : model_->groups()) {
-      parts.frames.push_back({group, source.map.heads()});
+    for (size_t group = 0; group < source.slices.size(); ++group) {
+      const EncodeJob job = JobOf(item, source, group);
+      for (uint8_t stage = 0; stage < StageCountOf(job); ++stage) {
+        parts.frames.push_back(
+            {job.group, source.map.heads(), stage, StageTierOf(job, stage)});
+      }
     }
   }
   return parts;
 }
 
 Status Saver::Publish(const std::vector<PlannedItem>& items,
-                      const std::vector<UploadedFrame>& frames,
+                      const std::vector<UploadedFrames>& frames,
                       std::vector<PlannedItem>* again) {
   const size_t each = frames.size() / std::max<size_t>(items.size(), 1);
   const size_t batch = std::clamp<size_t>(
-      kFramesAPublish / std::max<size_t>(each, 1), 1, kItemsAPublish);
+      kFramesAPublish / std::max<size_t>(each * kMaxStages, 1), 1,
+      kItemsAPublish);
   for (size_t first = 0; first < items.size();) {
     // Of one encoding.
     const uint32_t first_item = items[first].item;
@@ -404,9 +410,15 @@ Status Saver::Publish(const std::vector<PlannedItem>& items,
       some.push_back(ItemOf(chain_, item));
     }
     const size_t count = some.size();
+    const RenditionParts parts = PartsOf(first_item);
+    std::vector<UploadedFrame> of_these;
+    for (size_t job = first * each; job < (first + count) * each; ++job) {
+      const size_t stages = parts.frames.size() / each;
+      of_these.insert(of_these.end(), frames[job].begin(),
+                      frames[job].begin() + stages);
+    }
     const WireRequestPtr request =
-        MakePublish(model_->id(), PartsOf(first_item), some,
-                    std::span(frames).subspan(first * each, count * each));
+        MakePublish(model_->id(), parts, some, of_these);
     std::vector<bool> missing;
     REPRISE_RETURN_IF_ERROR(
         ReadPublish(CallPatiently(request), count, &missing));

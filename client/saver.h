@@ -87,7 +87,7 @@ class Saver {
   Status Upload(const std::vector<PlannedItem>& items);
   RenditionParts PartsOf(uint32_t item);
   Status Publish(const std::vector<PlannedItem>& items,
-                 const std::vector<UploadedFrame>& frames,
+                 const std::vector<UploadedFrames>& frames,
                  std::vector<PlannedItem>* again);
   Status SwingHead(const SessionHead& head);
   Result<WireAnswer> CallPatiently(const WireRequestPtr& request);

@@ -150,10 +150,17 @@ Status CheckSameModel(ClientCore* core,
                                  difference);
 }
 
+Status CheckTiers(const std::string& what, const WantedTiers& tiers) {
+  if (tiers.highest <= tiers.lowest) return Status();
+  return InvalidArgumentError(
+      what + ": the highest tier is " + std::string(TierName(tiers.highest)) +
+      ", the lowest is better: " + std::string(TierName(tiers.lowest)));
+}
+
 Result<MatchAnswer> MatchChain(ClientCore* core,
                                const std::shared_ptr<CallContext>& call,
-                               const TokenChain& chain, Tier lowest,
-                               int64_t lease_ms) {
+                               const TokenChain& chain,
+                               const WantedTiers& tiers, int64_t lease_ms) {
   MatchAnswer out;
   if (chain.item_count() == 0) return out;
   wire::MatchT match;
@@ -167,7 +174,8 @@ Result<MatchAnswer> MatchChain(ClientCore* core,
     const auto tail = chain.tokens_of(chain.item_count() - 1);
     match.tail_tokens.assign(tail.begin(), tail.end());
   }
-  match.lowest_tier = static_cast<uint8_t>(lowest);
+  match.lowest_tier = static_cast<uint8_t>(tiers.lowest);
+  match.highest_tier = static_cast<uint8_t>(tiers.highest);
   match.lease_ms = static_cast<uint32_t>(lease_ms);
   REPRISE_ASSIGN_OR_RETURN(
       const auto reply,

@@ -39,10 +39,16 @@ struct MatchAnswer {
   double expected_ms = 0;
   uint64_t lease = 0;
 };
+struct WantedTiers {
+  Tier lowest = Tier::kArchive;
+  Tier highest = Tier::kExact;
+};
+// kInvalidArgument, with both, for a highest tier below the lowest.
+Status CheckTiers(const std::string& what, const WantedTiers& tiers);
 Result<MatchAnswer> MatchChain(ClientCore* core,
                                const std::shared_ptr<CallContext>& call,
-                               const TokenChain& chain, Tier lowest,
-                               int64_t lease_ms);
+                               const TokenChain& chain,
+                               const WantedTiers& tiers, int64_t lease_ms);
 
 }  // namespace reprise
 

@@ -1,6 +1,10 @@
 #include "client/tickets.h"
 
+#include <algorithm>
 #include <string>
+
+#include "client/manifest.h"
+#include "client/model.h"
 
 namespace reprise {
 
@@ -44,6 +48,37 @@ Status RestoreTicketImpl::WaitLayer(uint32_t layer) {
 Result<RestoreResult> RestoreTicketImpl::Wait() {
   WaitUntilOver(state_.get());
   return *state_->result;
+}
+
+std::vector<TierRange> RestoreTicketImpl::ValidRanges(uint32_t layer) {
+  const std::vector<LayerGroup>& groups = state_->model->groups();
+  std::vector<TierRange> ranges;
+  std::lock_guard lock(state_->context->mutex());
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (layer < groups[g].first_layer ||
+        layer - groups[g].first_layer >= groups[g].layer_count) {
+      continue;
+    }
+    for (const RestoreState::Placed& placed : state_->placed) {
+      if (placed.tiers[g] == Tier::kTokens) continue;
+      AppendRange(
+          {placed.first_token, placed.end_token, placed.tiers[g], placed.basis},
+          &ranges);
+    }
+  }
+  return ranges;
+}
+
+std::vector<TierRange> RestoreTicketImpl::ValidRanges() {
+  std::vector<TierRange> ranges;
+  std::lock_guard lock(state_->context->mutex());
+  for (const RestoreState::Placed& placed : state_->placed) {
+    const Tier worst = *std::ranges::max_element(placed.tiers);
+    if (worst == Tier::kTokens) continue;
+    AppendRange({placed.first_token, placed.end_token, worst, placed.basis},
+                &ranges);
+  }
+  return ranges;
 }
 
 void RestoreTicketImpl::Cancel() {

@@ -52,6 +52,8 @@ class RestoreTicketImpl final : public RestoreTicket {
   Status WaitLayer(uint32_t layer) override;
   Result<RestoreResult> Wait() override;
   void Cancel() override;
+  std::vector<TierRange> ValidRanges(uint32_t layer) override;
+  std::vector<TierRange> ValidRanges() override;
 
  private:
   const std::shared_ptr<RestoreState> state_;

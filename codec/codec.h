@@ -215,7 +215,9 @@ const Codec* FindCodec(CodecId id);
 const Codec* FindCodec(std::string_view name);
 std::span<const Codec* const> AllCodecs();
 
-// A codec and how to use it, as callers name it: "exact", "tsc:bits=8".
+// A codec and how to use it, as callers name it: "exact", "tsc:bits=8". The
+// name of a lower tier stands for the codec that makes it: "near", "coarse"
+// and "archive" for "klt:tier=near" and so on.
 struct CodecChoice {
   const Codec* codec = nullptr;
   std::shared_ptr<const CodecOptions> options;  // null: none were given

@@ -15,14 +15,15 @@ using Parts = std::vector<Part>;
 // Three segments, each with a frame for each of two groups.
 FrameBook SmallBook() {
   FrameBook book(2);
-  for (int i = 0; i < 3; ++i) book.AddSegment({0, 1});
+  for (int i = 0; i < 3; ++i) book.AddSegment({{0}, {1}});
   return book;
 }
 
 // Fetches part by part; each brings all of it.
 Parts FetchAll(FrameBook book, uint32_t end_segment, bool token_major) {
   Parts parts;
-  while (const auto part = book.NextMissing(end_segment, token_major)) {
+  while (const auto part = book.NextMissing(
+             {.end_segment = end_segment, .token_major = token_major})) {
     parts.push_back(*part);
     book.GiveUp(*part, [](uint32_t, uint32_t) {});
   }
@@ -105,6 +106,54 @@ TEST(FrameBookTest, PartsHoldWhatIsMissingAndNothingElse) {
       EXPECT_EQ(fetched, 63 ^ came) << token_major;
     }
   }
+}
+
+// --- Stages. ---
+
+// Two segments of two groups and three stages, in the order of a rendition.
+FrameBook StagedBook() {
+  FrameBook book(2);
+  for (int i = 0; i < 2; ++i) {
+    book.AddSegment({{0, 0}, {1, 0}, {0, 1}, {1, 1}, {0, 2}, {1, 2}});
+  }
+  return book;
+}
+
+TEST(FrameBookTest, StagesAreFetchedByThemselves) {
+  FrameBook book = StagedBook();
+  EXPECT_EQ(book.Whole(), (Part{0, 2, 0, 2, 0, 3}));
+  EXPECT_EQ(book.NextMissing({}), book.Whole());
+  EXPECT_EQ(book.NextMissing({.end_stage = 1}), (Part{0, 2, 0, 2, 0, 1}));
+  EXPECT_EQ(book.NextMissing({.with_base_only = true}), std::nullopt);
+  // The base of the first segment is here.
+  ASSERT_TRUE(book.Take(0, 0).ok());
+  ASSERT_TRUE(book.Take(0, 1).ok());
+  EXPECT_EQ(book.NextMissing({.end_stage = 1}), (Part{1, 2, 0, 2, 0, 1}));
+  EXPECT_EQ(book.NextMissing({.with_base_only = true}),
+            (Part{0, 1, 0, 2, 1, 3}));
+  EXPECT_EQ(book.NextMissing({}), (Part{0, 1, 0, 2, 1, 3}));
+  // And the last stage of one group: what is between comes along.
+  ASSERT_TRUE(book.Take(1, 2).ok());
+  book.GiveUp({0, 1, 0, 2, 1, 3}, [](uint32_t, uint32_t) {});
+  EXPECT_EQ(book.NextMissing({}), (Part{1, 2, 0, 1, 0, 3}));
+}
+
+TEST(FrameBookTest, AForgottenFrameIsMissingInTheNextStream) {
+  FrameBook book = StagedBook();
+  ASSERT_TRUE(book.Take(0, 0).ok());
+  EXPECT_TRUE(book.is_taken(0, 0));
+  book.Forget(0, 0);
+  EXPECT_FALSE(book.is_taken(0, 0));
+  EXPECT_EQ(book.taken_count(), 0u);
+  size_t lost = 0;
+  book.GiveUp(book.Whole(), [&](uint32_t, uint32_t) { ++lost; });
+  EXPECT_EQ(lost, 11u);
+  EXPECT_EQ(book.NextMissing({}), (Part{0, 1, 0, 1, 0, 1}));
+  book.BeginStream();
+  const auto again = book.Take(0, 0);
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE(*again);
+  EXPECT_EQ(book.NextMissing({}), std::nullopt);
 }
 
 }  // namespace

@@ -338,7 +338,7 @@ TEST(ReadManifestTest, RenditionsAreOfKnownValues) {
     auto rendition = std::make_unique<wire::RenditionT>();
     rendition->tier = c.tier;
     rendition->basis = 1;
-    rendition->frames.emplace_back(wire::Id16(), 1, 0, 0, 1, c.head_first,
+    rendition->frames.emplace_back(wire::Id16(), 7, 0, 0, 1, c.head_first,
                                    c.head_count, c.head_total, c.bytes, 0);
     native.segments[0]->rendition = std::move(rendition);
     if (c.text == nullptr) {

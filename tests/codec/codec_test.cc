@@ -63,6 +63,17 @@ TEST(CodecRegistryTest, ParsesAChoice) {
                   .Is(StatusCode::kInvalidArgument));
 }
 
+TEST(CodecRegistryTest, ATierStandsForTheCodecThatMakesIt) {
+  for (const Tier tier : {Tier::kNear, Tier::kCoarse, Tier::kArchive}) {
+    const auto choice = ParseCodecChoice(TierName(tier));
+    ASSERT_TRUE(choice.ok()) << choice.status().ToString();
+    EXPECT_EQ(choice->codec->id(), CodecId::kKlt);
+    EXPECT_EQ(choice->tier(), tier);
+  }
+  EXPECT_FALSE(ParseCodecChoice("tokens").ok());
+  EXPECT_FALSE(ParseCodecChoice("near:bits=8").ok());
+}
+
 class CodecRequestTest : public testing::Test {
  protected:
   CodecRequestTest()

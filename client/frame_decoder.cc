@@ -1,0 +1,254 @@
+#include "client/frame_decoder.h"
+
+#include <algorithm>
+#include <mutex>
+#include <string>
+
+namespace reprise {
+
+RestoreState::RestoreState(std::shared_ptr<CallContext> call, Model of_model)
+    : context(std::move(call)),
+      model(std::move(of_model)),
+      layers(model->spec().layers.size(), Layer::kComing) {}
+
+FrameDecoder::FrameDecoder(const Options& options)
+    : core_(options.core),
+      state_(options.state),
+      call_(options.state->context),
+      request_(*options.request),
+      groups_(options.state->model->groups()),
+      units_left_(groups_.size(), 0) {}
+
+FrameDecoder::~FrameDecoder() { WaitForJobs(); }
+
+void FrameDecoder::WaitForJobs() {
+  std::unique_lock lock(call_->mutex());
+  call_->WaitAlways(lock, [this] { return running_ == 0; });
+}
+
+Status FrameDecoder::AddSegment(const ManifestSegment* manifest,
+                                const CodecProfile* profile) {
+  Segment segment;
+  segment.manifest = manifest;
+  segment.profile = profile;
+  for (uint32_t unit = 0; unit < manifest->units(); ++unit) {
+    const ManifestFrame& frame = manifest->frames[unit];
+    const auto group = static_cast<uint32_t>(
+        std::find(groups_.begin(), groups_.end(), frame.layers) -
+        groups_.begin());
+    const HeadRange& heads = frame.heads;
+    auto& slices = slices_[{group, heads.first, heads.count, heads.total}];
+    if (slices.empty()) {
+      auto cut = SlicePlanes(state_->model->spec(), frame.layers, heads);
+      if (!cut.ok()) return DataLossError(std::string(cut.status().message()));
+      slices = *std::move(cut);
+    }
+    segment.groups.push_back(group);
+    segment.slices.push_back(&slices);
+  }
+  segment.units.resize(manifest->units());
+  std::lock_guard lock(call_->mutex());
+  for (const uint32_t group : segment.groups) ++units_left_[group];
+  segments_.push_back(std::move(segment));
+  state_->placed.push_back({manifest->first_token, manifest->end_token(),
+                            manifest->basis,
+                            std::vector<Tier>(groups_.size(), Tier::kTokens)});
+  return Status();
+}
+
+// --- Jobs. ---
+
+void FrameDecoder::Submit(uint32_t segment, uint32_t unit,
+                          std::vector<FrameBytes> frames, bool is_last) {
+  const UnitKey key{segment, unit};
+  Task task{std::move(frames), is_last};
+  {
+    std::lock_guard lock(call_->mutex());
+    Unit& state = segments_[segment].units[unit];
+    if (state.decided) return;
+    state.decided = is_last;
+    if (state.running) {
+      next_[key] = std::move(task);
+      return;
+    }
+    if (!task.frames.empty()) {
+      state.running = true;
+      ++running_;
+    }
+  }
+  if (task.frames.empty()) {
+    Run(key, task, nullptr);
+    return;
+  }
+  Queue(key, std::move(task));
+}
+
+void FrameDecoder::Queue(UnitKey key, Task task) {
+  // The pool of codec jobs has no limit of its own: this cannot fail.
+  (void)core_->codecs.Submit(
+      [this, key, task = std::move(task)](WorkerMemory& memory) mutable {
+        // Held while notifying: the restore may go as soon as it sees the end.
+        const auto call = call_;
+        Run(key, task, &memory);
+        task.frames.clear();
+        std::lock_guard lock(call->mutex());
+        const auto next = next_.find(key);
+        if (next == next_.end()) {
+          segments_[key.first].units[key.second].running = false;
+          // Each unit's end is of interest to nobody; waking for it costs more
+          // than to decode it.
+          if (--running_ == 0) call->Notify();
+          return;
+        }
+        // Behind what others wait for: their base may be among it.
+        Queue(key, std::move(next->second));
+        next_.erase(next);
+      });
+}
+
+void FrameDecoder::Run(UnitKey key, const Task& task, WorkerMemory* memory) {
+  const int64_t start_ns = CallContext::NowNs();
+  DecodeJob job;
+  TokenMask kept = kAllTokens;
+  uint32_t group = 0;
+  {
+    std::lock_guard lock(call_->mutex());
+    const Segment& segment = segments_[key.first];
+    group = segment.groups[key.second];
+    job.segment = segment.manifest;
+    job.profile = segment.profile;
+    job.slices = *segment.slices[key.second];
+    job.stages_in_place = segment.units[key.second].stages_in_place;
+  }
+  uint32_t stages = job.stages_in_place;
+  if (task.frames.size() > stages && !call_->cancelled()) {
+    job.spec = &state_->model->spec();
+    job.model = state_->model->id();
+    job.codec = FindCodec(job.segment->codec);
+    job.target = target_;
+    job.unit = key.second;
+    job.frames = task.frames;
+    job.rows_lock = request_.rows_lock;
+    if (request_.accept_dropped) job.kept = &kept;
+    stages = DecodeFrames(job, memory);
+  }
+  News news;
+  {
+    std::lock_guard lock(call_->mutex());
+    Segment& segment = segments_[key.first];
+    if (stages > 0 && job.stages_in_place == 0) {
+      raw_bytes_ += RawBytesOf(job.slices, job.segment->token_count);
+    }
+    if (stages > job.stages_in_place) segment.kept &= kept;
+    decode_ns_ += CallContext::NowNs() - start_ns;
+    news = Note(key, stages, task.is_last);
+  }
+  Tell(group, news);
+}
+
+FrameDecoder::News FrameDecoder::Note(UnitKey key, uint32_t stages_in_place,
+                                      bool is_last) {
+  News news;
+  Segment& segment = segments_[key.first];
+  Unit& unit = segment.units[key.second];
+  const bool is_better = stages_in_place > unit.stages_in_place;
+  unit.stages_in_place = static_cast<uint8_t>(stages_in_place);
+  if (is_better) news.range = NotePlaced(key);
+  const uint32_t group = segment.groups[key.second];
+  const LayerGroup& layers = groups_[group];
+  const auto states = state_->layers.begin() + layers.first_layer;
+  if (is_last &&
+      !IsGoodEnough(segment, segment.manifest->tier_of(stages_in_place))) {
+    first_lost_ = std::min(first_lost_, key.first);
+    std::fill_n(states, layers.layer_count, RestoreState::Layer::kLost);
+  }
+  const bool is_here = request_.progressive && stages_in_place > 0;
+  if (unit.counted || !(is_last || is_here)) return news;
+  unit.counted = true;
+  if (--units_left_[group] != 0) return news;
+  std::replace(states, states + layers.layer_count,
+               RestoreState::Layer::kComing, RestoreState::Layer::kHere);
+  news.layers_done = true;
+  return news;
+}
+
+std::optional<TierRange> FrameDecoder::NotePlaced(UnitKey key) {
+  const Segment& segment = segments_[key.first];
+  const uint32_t group = segment.groups[key.second];
+  RestoreState::Placed& placed = state_->placed[key.first];
+  const Tier tier = WorstOf(segment, group);
+  if (tier >= placed.tiers[group]) return {};
+  placed.tiers[group] = tier;
+  return TierRange{placed.first_token, placed.end_token, tier, placed.basis};
+}
+
+void FrameDecoder::Tell(uint32_t group, const News& news) {
+  if (news.layers_done) call_->Notify();
+  if (call_->cancelled()) return;
+  const LayerGroup& layers = groups_[group];
+  if (news.range && request_.on_tier != nullptr) {
+    request_.on_tier({layers.first_layer, layers.layer_count, *news.range});
+  }
+  if (!news.layers_done || request_.on_layer == nullptr) return;
+  for (uint32_t i = 0; i < layers.layer_count; ++i) {
+    request_.on_layer(layers.first_layer + i);
+  }
+}
+
+// --- What is known. ---
+
+bool FrameDecoder::IsGoodEnough(const Segment& segment, Tier tier) const {
+  return WorseOf(tier, segment.manifest->basis) <= request_.lowest;
+}
+
+Tier FrameDecoder::WorstOf(const Segment& segment,
+                           std::optional<uint32_t> group) const {
+  Tier worst = Tier::kExact;
+  for (size_t i = 0; i < segment.units.size(); ++i) {
+    if (group && segment.groups[i] != *group) continue;
+    worst = WorseOf(
+        worst, segment.manifest->tier_of(segment.units[i].stages_in_place));
+  }
+  return worst;
+}
+
+uint32_t FrameDecoder::GoodSegments() {
+  std::lock_guard lock(call_->mutex());
+  return std::min(static_cast<uint32_t>(segments_.size()), first_lost_);
+}
+
+bool FrameDecoder::IsUsable() {
+  WaitForJobs();
+  std::lock_guard lock(call_->mutex());
+  return std::all_of(segments_.begin(), segments_.end(),
+                     [this](const Segment& segment) {
+                       return IsGoodEnough(segment, WorstOf(segment));
+                     });
+}
+
+Tier FrameDecoder::TierInPlace(uint32_t segment) {
+  std::lock_guard lock(call_->mutex());
+  return WorstOf(segments_[segment]);
+}
+
+std::vector<uint64_t> FrameDecoder::Dropped(uint64_t end) {
+  std::vector<uint64_t> dropped;
+  std::lock_guard lock(call_->mutex());
+  for (const Segment& segment : segments_) {
+    if (segment.kept == kAllTokens) continue;
+    for (uint32_t t = 0; t < segment.manifest->token_count; ++t) {
+      const uint64_t position = segment.manifest->first_token + t;
+      const bool is_kept = (segment.kept >> t & 1) != 0;
+      if (!is_kept && position < end) dropped.push_back(position);
+    }
+  }
+  return dropped;
+}
+
+void FrameDecoder::AddStats(RestoreResult* result) {
+  std::lock_guard lock(call_->mutex());
+  result->raw_bytes = raw_bytes_;
+  result->decode_ms = static_cast<double>(decode_ns_) / 1e6;
+}
+
+}  // namespace reprise
