@@ -1,5 +1,6 @@
 // `resume.prefill`: a conversation back from the daemon, against computing it
-// again. A real model in tools/llama_worker, a process of its own.
+// again; `klt.resume`: the same from tier coarse. A real model in
+// tools/llama_worker, a process of its own.
 
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr char kText[] = "assets/ironclad.txt";
+constexpr char kKltProfile[] = "assets/smollm2.klt";
 constexpr char kModelFile[] = "/SmolLM2-135M-Instruct.Q4_1.gguf";
 
 // Where third_party/llama/models.sh puts it.
@@ -43,10 +45,10 @@ struct ClosePipe {
 };
 
 // Runs the worker; what each step printed.
-Result<std::vector<Json>> RunWorker(const std::string& endpoint,
+Result<std::vector<Json>> RunWorker(const std::string& arguments,
                                     const std::vector<std::string>& steps) {
   std::string command = "'" + WorkerPath() + "' --model '" + ModelPath() +
-                        "' --daemon " + endpoint + " --threads 1";
+                        "' --threads 1 " + arguments;
   for (const std::string& step : steps) command += " '" + step + "'";
   const std::unique_ptr<std::FILE, ClosePipe> pipe(popen(command.c_str(), "r"));
   if (pipe == nullptr) return UnavailableError("resume: can't run a shell");
@@ -68,9 +70,17 @@ Result<std::vector<Json>> RunWorker(const std::string& endpoint,
   return results;
 }
 
-Result<std::vector<BenchRow>> RunResume(const BenchContext& context) {
-  for (const std::string& path :
-       {WorkerPath(), ModelPath(), std::string(kText)}) {
+struct ResumeCase {
+  std::string name;
+  std::string arguments;  // of the worker
+  double target = 0;
+  std::string note;
+};
+
+Result<std::vector<BenchRow>> RunResume(const BenchContext& context,
+                                        const ResumeCase& what) {
+  for (const std::string& path : {WorkerPath(), ModelPath(), std::string(kText),
+                                  std::string(kKltProfile)}) {
     if (!std::filesystem::exists(path)) {
       return NotFoundError("resume: no file " + path + "; ./dev setup and " +
                            "./dev bench make it where libllama is there");
@@ -80,14 +90,16 @@ Result<std::vector<BenchRow>> RunResume(const BenchContext& context) {
   const std::string prompt = std::string("prompt=") + kText + ":" + tokens;
   const int repetitions = context.quick ? 1 : 5;
   REPRISE_ASSIGN_OR_RETURN(
-      auto daemon, DaemonProcess::Start(context.work_dir + "/store", {}));
+      auto daemon,
+      DaemonProcess::Start(context.work_dir + "/store-" + what.name, {}));
   std::vector<std::string> steps = {prompt, "save=talk", "forget",
                                     "restore=talk"};
   for (int i = 0; i < repetitions; ++i) {
     steps.insert(steps.end(), {"forget", prompt, "forget", "restore=talk"});
   }
-  REPRISE_ASSIGN_OR_RETURN(const auto results,
-                           RunWorker(daemon->endpoint(), steps));
+  REPRISE_ASSIGN_OR_RETURN(
+      const auto results,
+      RunWorker("--daemon " + daemon->endpoint() + what.arguments, steps));
   std::vector<double> ratios, prefills, restores;
   double prefill_ms = 0;
   for (size_t i = 5; i < results.size(); ++i) {
@@ -101,21 +113,34 @@ Result<std::vector<BenchRow>> RunResume(const BenchContext& context) {
   const Spread ratio = MedianOf(ratios);
   const double restore_ms = MedianOf(restores).median;
   return std::vector<BenchRow>{
-      {.name = "resume.prefill",
+      {.name = what.name,
        .value = ratio.median,
        .spread = ratio.relative,
        .unit = "x",
        .reference = "prefill of the same tokens on 1 thread, ms",
        .reference_value = MedianOf(prefills).median,
-       .target = 30,
+       .target = what.target,
        .has_target = true,
-       .note = tokens + " tokens of SmolLM2-135M, f16 cache; restore " +
-               std::to_string(restore_ms) + " ms"}};
+       .note = tokens + " tokens of SmolLM2-135M, f16 cache" + what.note +
+               "; restore " + std::to_string(restore_ms) + " ms"}};
 }
 
 const bool kRegistered =
-    Register({"resume.prefill",
-              "a real model's state restored, against its prefill", RunResume});
+    Register(
+        {"resume.prefill", "a real model's state restored, against its prefill",
+         [](const BenchContext& context) {
+           return RunResume(context, {.name = "resume.prefill", .target = 30});
+         }}) &&
+    Register({"klt.resume", "the same from tier coarse",
+              [](const BenchContext& context) {
+                return RunResume(
+                    context,
+                    {.name = "klt.resume",
+                     .arguments = std::string(" --codec klt:tier=coarse") +
+                                  " --lowest coarse --profile " + kKltProfile,
+                     .target = 20,
+                     .note = ", klt at coarse"});
+              }});
 
 }  // namespace
 }  // namespace reprise::bench

@@ -27,6 +27,8 @@
 #include "client/client.h"
 #include "client/llama/llama_kv.h"
 #include "client/llama/llama_spec.h"
+#include "codec/codec.h"
+#include "codec/tier.h"
 #include "tools/llama_runner.h"
 
 namespace reprise {
@@ -54,6 +56,8 @@ struct WorkerOptions {
   std::string daemon;
   std::string token;
   std::string codec = "exact";
+  std::string profile;  // a file, of that codec; empty: what the daemon has
+  std::string lowest = "exact";
   LlamaRunnerOptions runner;
   std::vector<std::string> steps;
 };
@@ -99,6 +103,7 @@ class Worker {
   static Result<std::unique_ptr<Worker>> Make(const WorkerOptions& options) {
     auto worker = std::make_unique<Worker>();
     worker->codec_ = options.codec;
+    REPRISE_ASSIGN_OR_RETURN(worker->lowest_, TierFromName(options.lowest));
     REPRISE_ASSIGN_OR_RETURN(LlamaModelPtr model,
                              LoadLlamaModel(options.model));
     REPRISE_ASSIGN_OR_RETURN(worker->runner_,
@@ -114,6 +119,9 @@ class Worker {
                                               .name = "llama_worker"}));
     REPRISE_ASSIGN_OR_RETURN(
         worker->model_, worker->client_->RegisterModel(worker->cache_.spec));
+    if (!options.profile.empty()) {
+      REPRISE_RETURN_IF_ERROR(worker->PutProfile(options.profile));
+    }
     return worker;
   }
 
@@ -187,6 +195,15 @@ class Worker {
                 {"generate_ms", watch.Milliseconds()}};
   }
 
+  Status PutProfile(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return NotFoundError("no profile " + path);
+    const Bytes bytes(std::istreambuf_iterator<char>(file), {});
+    REPRISE_ASSIGN_OR_RETURN(const CodecChoice choice,
+                             ParseCodecChoice(codec_));
+    return client_->PutProfile(model_, choice.codec->id(), bytes).status();
+  }
+
   Result<Json> Save(const std::string& session) {
     REPRISE_ASSIGN_OR_RETURN(const LlamaSaveResult result,
                              SaveSequence(client_.get(), session,
@@ -220,6 +237,7 @@ class Worker {
     request.model = model_;
     request.cache = &cache_;
     request.context = runner_->context();
+    request.lowest = lowest_;
     tokens_.clear();
     pending_.clear();
     REPRISE_ASSIGN_OR_RETURN(LlamaRestoreResult result,
@@ -248,7 +266,8 @@ class Worker {
     const Stopwatch watch;
     REPRISE_ASSIGN_OR_RETURN(
         const MatchResultInfo match,
-        client_->Match(model_, tokens, {.lease_ms = kLeaseMs}));
+        client_->Match(model_, tokens,
+                       {.lowest = lowest_, .lease_ms = kLeaseMs}));
     // The logits after the last token are not stored: compute that one.
     const uint64_t usable = std::min<uint64_t>(match.tokens, tokens.size() - 1);
     Json json = {{"prompt_tokens", tokens.size()},
@@ -322,6 +341,7 @@ class Worker {
 
  private:
   std::string codec_;
+  Tier lowest_ = Tier::kExact;
   std::unique_ptr<LlamaRunner> runner_;
   LlamaCache cache_;
   std::unique_ptr<Client> client_;
@@ -378,6 +398,10 @@ int main(int argc, char** argv) {
                  "where reprised listens: 127.0.0.1:7077 or unix:PATH");
   app.add_option("--token", options.token, "of the tenant");
   app.add_option("--codec", options.codec, "for what is saved")
+      ->capture_default_str();
+  app.add_option("--profile", options.profile,
+                 "file with a profile of that codec, for the daemon");
+  app.add_option("--lowest", options.lowest, "lowest tier that is restored")
       ->capture_default_str();
   app.add_option("--context", options.runner.context_tokens, "tokens of room")
       ->capture_default_str();
