@@ -48,6 +48,8 @@ class FrameBook {
   }
   // Frames that came or were given up, but for those forgotten.
   uint64_t taken_count() const { return taken_count_; }
+  // Frames that ever came.
+  uint64_t came_count() const { return came_count_; }
   // Grows with every stream that brought anything of use.
   uint64_t progress() const { return taken_count_ + came_count_; }
   bool is_taken(uint32_t segment, uint32_t frame) const {

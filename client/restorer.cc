@@ -301,10 +301,10 @@ Status Restorer::TakeStreams(bool ended) {
         if (MayEnd(failure)) break;
         return failure;
       }
-    } else if (has_forgotten_ && book_.progress() == progress) {
+    } else if (has_forgotten_ && decided_ + book_.came_count() == progress) {
       break;  // whatever order the daemon sends in, it does not help
     } else {
-      progress = book_.progress();
+      progress = decided_ + book_.came_count();
     }
     const std::optional<Part> part = NextMissing();
     if (!part.has_value()) break;
@@ -355,6 +355,7 @@ Status Restorer::TakeStream(const Part& part, bool ended) {
 
 Status Restorer::Resume(const Part& part) {
   REPRISE_ASSIGN_OR_RETURN(const WireRequestPtr fetch, MakeFetchOf(part));
+  stream_is_compact_ = has_forgotten_;
   stream_is_stage_major_ = request_.progressive && !has_forgotten_;
   comes_in_vain_ = false;
   Send(fetch);
@@ -454,7 +455,6 @@ void Restorer::Settle(uint32_t segment, uint32_t frame, FrameBytes bytes) {
   OpenUnit& open = open_[key];
   if (bytes.is_here()) {
     open.frames[frame / of.units()] = std::move(bytes);
-    waiting_.insert(key);
     touched_.push_back(key);
   }
   Advance(key);
@@ -476,7 +476,8 @@ void Restorer::Advance(UnitKey key) {
   open.submitted = std::max(open.submitted, here);
   if (!is_last) return;
   open_.erase(key);
-  waiting_.erase(key);
+  if (overdraft_ == key) overdraft_.reset();
+  ++decided_;
 }
 
 void Restorer::KeepWaiting(const std::shared_ptr<Held>& held) {
@@ -490,27 +491,32 @@ void Restorer::KeepWaiting(const std::shared_ptr<Held>& held) {
   touched_.clear();
 }
 
+// What is beyond the memory for such frames is kept of one unit only: in an
+// order in which stages come together no more is ever needed, and so each
+// stream brings the end nearer.
 void Restorer::Keep(UnitKey key, uint32_t stage) {
-  OpenUnit& open = open_[key];
-  FrameBytes& frame = open.frames[stage];
-  uint64_t bytes = frame.bytes.size();
+  uint64_t bytes = open_[key].frames[stage].bytes.size();
   if (!core_->kept_bytes.TryTake(bytes)) {
-    // One unit may wait whatever there is, so that some end comes nearer.
-    if (waiting_.size() > 1) {
-      frame = {};
-      const ManifestSegment& of = manifest_.segments[key.first];
-      book_.Forget(key.first, stage * of.units() + key.second);
-      has_forgotten_ = true;
-      const bool any = std::any_of(open.frames.begin(), open.frames.end(),
-                                   [](const auto& f) { return f.is_here(); });
-      if (!any) waiting_.erase(key);
-      return;
-    }
     bytes = 0;
+    if (overdraft_.has_value() && *overdraft_ != key) {
+      if (!stream_is_compact_) return Forget(key, stage);
+      for (uint32_t s = 0; s < kMaxStages; ++s) Forget(*overdraft_, s);
+    }
+    overdraft_ = key;
   }
+  FrameBytes& frame = open_[key].frames[stage];
   const auto kept =
       std::make_shared<Kept>(&core_->kept_bytes, bytes, frame.bytes);
   frame = {kept->bytes, kept};
+}
+
+void Restorer::Forget(UnitKey key, uint32_t stage) {
+  FrameBytes& frame = open_[key].frames[stage];
+  if (!frame.is_here()) return;
+  frame = {};
+  book_.Forget(key.first,
+               stage * manifest_.segments[key.first].units() + key.second);
+  has_forgotten_ = true;
 }
 
 void Restorer::GiveUp(const Part& part) {

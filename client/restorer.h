@@ -15,7 +15,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -105,6 +104,8 @@ class Restorer {
   // Frames of this message that must wait get memory of their own.
   void KeepWaiting(const std::shared_ptr<Held>& held);
   void Keep(UnitKey key, uint32_t stage);
+  // It must come again.
+  void Forget(UnitKey key, uint32_t stage);
   void GiveUp(const Part& part);
   uint64_t ValidEnd();
 
@@ -129,9 +130,10 @@ class Restorer {
   std::vector<const CodecProfile*> profiles_;  // by segment
   std::vector<ProfilePtr> kept_profiles_;
   std::map<UnitKey, OpenUnit> open_;
-  std::set<UnitKey> waiting_;     // open units of which a frame is here
-  std::vector<UnitKey> touched_;  // by the message that is being taken
-  bool has_forgotten_ = false;    // frames that could not be kept
+  std::optional<UnitKey> overdraft_;  // what is kept beyond the budget
+  uint64_t decided_ = 0;              // units of several stages
+  std::vector<UnitKey> touched_;      // by the message that is being taken
+  bool has_forgotten_ = false;        // frames that could not be kept
 
   // The stream that runs: which segments its manifest has, and up to which
   // they are what the first manifest said.
@@ -139,6 +141,7 @@ class Restorer {
   uint32_t stream_end_ = 0;
   uint32_t stream_usable_ = 0;
   bool stream_is_stage_major_;
+  bool stream_is_compact_ = false;  // the stages of a unit come together
   bool comes_in_vain_ = false;
   // Since a frame came: attempts to connect, and until when they go on.
   int failures_ = 0;

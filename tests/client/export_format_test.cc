@@ -67,6 +67,27 @@ TEST(ExportFormatTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(*segment, Segment(2));
 }
 
+TEST(ExportFormatTest, StagesHaveTheirTiers) {
+  using Tiers = std::vector<Tier>;
+  ExportSegment segment = Segment(6);
+  const size_t without = EncodeExportSegment(segment).size();
+  segment.stage_tiers = {Tier::kArchive, Tier::kCoarse, Tier::kNear};
+  const Bytes bytes = EncodeExportSegment(segment);
+  EXPECT_EQ(bytes.size(), without + 3);
+  const auto decoded = DecodeExportSegment(bytes);
+  ASSERT_TRUE(decoded.ok()) << decoded.status().ToString();
+  EXPECT_EQ(*decoded, segment);
+  // One alone, five, a later one that is worse, another last one, no tier.
+  for (const Tiers& wrong :
+       {Tiers{Tier::kNear}, Tiers(5, Tier::kNear),
+        Tiers{Tier::kCoarse, Tier::kArchive, Tier::kNear},
+        Tiers{Tier::kArchive, Tier::kCoarse}, Tiers{Tier(), Tier::kNear}}) {
+    segment.stage_tiers = wrong;
+    EXPECT_EQ(DecodeExportSegment(EncodeExportSegment(segment)).status().code(),
+              StatusCode::kDataLoss);
+  }
+}
+
 TEST(ExportFormatTest, RefusesEveryTruncation) {
   const Bytes file = WholeFile();
   for (size_t size = 0; size < file.size(); ++size) {

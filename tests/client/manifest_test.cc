@@ -210,7 +210,78 @@ TEST_F(ManifestTest, HeadsMayBeSplitInAnyWayOnce) {
             "manifest: frames don't cover layers from 0 on exactly once");
 }
 
+// Of both groups, in three stages.
+std::vector<ManifestFrame> StagedFrames(const std::vector<LayerGroup>& groups) {
+  constexpr Tier kTiers[] = {Tier::kArchive, Tier::kCoarse, Tier::kNear};
+  std::vector<ManifestFrame> frames;
+  for (uint8_t stage = 0; stage < 3; ++stage) {
+    for (const LayerGroup& group : groups) {
+      frames.push_back({stage, group, {}, 1000, stage, kTiers[stage]});
+    }
+  }
+  return frames;
+}
+
+TEST_F(ManifestTest, StagesAreCompleteAndInOrder) {
+  const auto frames = StagedFrames(groups_);
+  EXPECT_TRUE(CheckCoverage(frames, groups_).ok());
+  EXPECT_EQ(StageTiersOf(frames),
+            (std::vector<Tier>{Tier::kArchive, Tier::kCoarse, Tier::kNear}));
+  const std::vector<std::function<void(std::vector<ManifestFrame>&)>> damages =
+      {
+          [](auto& f) { f.pop_back(); },
+          [](auto& f) { f.erase(f.begin()); },
+          [](auto& f) { f.erase(f.begin() + 2, f.begin() + 4); },
+          [](auto& f) { std::swap(f[2], f[3]); },
+          [](auto& f) { std::swap(f[1], f[2]); },
+          [](auto& f) {
+            f[5].heads = {0, 1, 2};
+          },
+          [](auto& f) { f[4].stage = f[5].stage = 9; },
+          [](auto& f) { f.push_back(f[5]); },
+      };
+  for (size_t i = 0; i < damages.size(); ++i) {
+    auto damaged = frames;
+    damages[i](damaged);
+    EXPECT_FALSE(CheckCoverage(damaged, groups_).ok()) << i;
+  }
+  // More stages than any codec has.
+  auto many = frames;
+  for (uint8_t stage = 3; stage < 5; ++stage) {
+    for (const LayerGroup& group : groups_) {
+      many.push_back({stage, group, {}, 1000, stage, Tier::kNear});
+    }
+  }
+  EXPECT_FALSE(CheckCoverage(many, groups_).ok());
+}
+
 // --- Continuations. ---
+
+TEST_F(ManifestTest, AContinuationMayHaveLostLaterStages) {
+  Manifest whole = manifest_;
+  ManifestSegment& segment = whole.segments[1];
+  segment.tier = Tier::kNear;
+  segment.frames = StagedFrames(groups_);
+  EXPECT_EQ(segment.tier_of(0), Tier::kTokens);
+  EXPECT_EQ(segment.tier_of(1), Tier::kArchive);
+  EXPECT_EQ(segment.tier_of(3), Tier::kNear);
+  const auto first_changed = [&](const Manifest& now) {
+    const auto changed = CheckContinuation(whole, 0, 3, now);
+    EXPECT_TRUE(changed.ok());
+    return changed.ok() ? *changed : 99;
+  };
+  Manifest now = whole;
+  now.segments[1].tier = Tier::kCoarse;
+  now.segments[1].frames.resize(4);
+  EXPECT_EQ(first_changed(now), 3u);
+  ++now.segments[1].frames[3].checksum;
+  EXPECT_EQ(first_changed(now), 1u);
+  now = whole;
+  now.segments[1].frames.resize(3);
+  EXPECT_EQ(first_changed(now), 1u);
+  now.segments[1].frames.clear();
+  EXPECT_EQ(first_changed(now), 1u);
+}
 
 TEST_F(ManifestTest, AContinuationNamesWhatChanged) {
   Manifest part = manifest_;

@@ -192,8 +192,8 @@ class StagedFixture : public testing::Test {
     const auto head = daemon_.engine()->GetHead(
         HeadSpace::kRendition, DomainKey(Domain(), Segments()[segment].view()));
     EXPECT_TRUE(head.ok());
-    for (const FrameRef& frame :
-         DecodeRenditionSet(head->value.view())->renditions[0].frames) {
+    const RenditionSet set = *DecodeRenditionSet(head->value.view());
+    for (const FrameRef& frame : set.renditions[0].frames) {
       if (frame.stage == stage && frame.first_layer == 1) return frame;
     }
     ADD_FAILURE() << "no such frame";
