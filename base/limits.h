@@ -37,6 +37,8 @@ inline constexpr uint32_t kMaxLabels = 64;
 inline constexpr uint32_t kMaxLabelKeyBytes = 63;
 inline constexpr uint32_t kMaxLabelValueBytes = 255;
 inline constexpr uint32_t kMaxTenantBytes = 63;
+inline constexpr uint32_t kMaxPolicyBytes = 1024;
+inline constexpr uint32_t kMaxLadderNameBytes = 31;
 
 inline constexpr uint32_t kMaxMatchSegments = 65536;
 inline constexpr uint32_t kMaxLeasesPerClient = 64;

@@ -35,7 +35,6 @@ DomainId TenantDomain(std::string_view tenant);
 DomainId PrivateDomain(const DomainId& tenant, std::string_view session);
 
 inline constexpr uint32_t kMaxRenditionsPerSet = 4;
-inline constexpr uint32_t kMaxPolicyBytes = 1024;
 inline constexpr uint32_t kMaxRecentCommits = 255;
 inline constexpr uint32_t kMaxLeaseEntries = 1u << 20;
 
