@@ -123,6 +123,13 @@ struct SessionInfo {
   int64_t last_use_ms = 0;
 };
 
+// What is unset stays as it is.
+struct PolicyChange {
+  std::optional<std::string_view> policy;  // empty: the default
+  // 1 s to kMaxDurationMs; 0: the default; kForeverMs: never.
+  std::optional<int64_t> ttl_ms;
+};
+
 // What is read for one segment of a fetch.
 struct FetchSegment {
   SegmentId id;
@@ -282,6 +289,24 @@ class Catalogue {
                                        const RewindTarget& target) = 0;
   virtual Status RemoveSession(const DomainId& tenant,
                                std::string_view name) = 0;
+
+  // --- Settings of a session: how it may sink, docs/format/policy.md. Each
+  // --- is a guarded swap of its record, tried until it succeeds: it survives
+  // --- saves and rewinds that run beside it, and neither makes one of them
+  // --- fail nor counts as a use. A fork gets policy and TTL, not the pin. Both
+  // --- answer the record as it is now; kNotFound.
+
+  // kInvalidArgument for a text that is no policy, with the column, and for a
+  // TTL that is none. Whether there is such a ladder is not looked at.
+  virtual Result<SessionRecord> SetPolicy(const DomainId& tenant,
+                                          std::string_view name,
+                                          const PolicyChange& change) = 0;
+  // Until this time, by the wall clock; kForeverMs: for ever; 0: no more.
+  // kInvalidArgument for a time that is over.
+  virtual Result<SessionRecord> Pin(const DomainId& tenant,
+                                    std::string_view name,
+                                    int64_t until_ms) = 0;
+
   // Batched in memory, written by Flush and every few seconds.
   virtual void MarkUsed(const DomainId& tenant, std::string_view name) = 0;
   virtual Status Flush() = 0;

@@ -93,6 +93,12 @@ bool IsWhole(const StoredSegment& stored) {
   return true;
 }
 
+void CopySettings(const SessionRecord& from, SessionRecord* to) {
+  to->policy = from.policy;
+  to->ttl_ms = from.ttl_ms;
+  to->pinned_until_ms = from.pinned_until_ms;
+}
+
 }  // namespace
 
 Status CatalogueImpl::Retain(const DomainId& domain, const CommitRecord& commit,
@@ -149,29 +155,41 @@ SessionRecord CatalogueImpl::Advance(const SessionRecord& session,
 
 Result<CommitOutcome> CatalogueImpl::Swing(
     const DomainId& tenant, std::string_view name, HeadVersion expected,
-    const SessionRecord& next, const Begun& begun, Durability durability) {
+    SessionRecord next, const Begun& begun, Durability durability) {
   const std::string key = DomainKey(tenant, AsBytes(name));
-  const Bytes bytes = EncodeSession(next);
-  REPRISE_RETURN_IF_ERROR(CheckDeadline(begun));
-  const Result<HeadVersion> swapped = engine_->CompareAndSwap(
-      HeadSpace::kSession, key, expected, bytes, durability);
-  if (swapped.ok()) {
-    return CommitOutcome{next.head, next.incarnation, next.version, {}, false};
+  while (true) {
+    const Bytes bytes = EncodeSession(next);
+    REPRISE_RETURN_IF_ERROR(CheckDeadline(begun));
+    const Result<HeadVersion> swapped = engine_->CompareAndSwap(
+        HeadSpace::kSession, key, expected, bytes, durability);
+    if (swapped.ok()) {
+      return CommitOutcome{
+          next.head, next.incarnation, next.version, {}, false};
+    }
+    if (!swapped.status().Is(StatusCode::kFailedPrecondition)) {
+      return swapped.status().WithContext("swing head");
+    }
+    const Result<VersionedSession> now = LoadSession(tenant, name);
+    const SessionRecord found = now.ok() ? now->record : SessionRecord();
+    // The same step, made by another daemon or by the call before a lost
+    // answer.
+    if (found.head == next.head && found.version == next.version) {
+      return CommitOutcome{
+          found.head, found.incarnation, found.version, {}, true};
+    }
+    // The head did not move: somebody changed the settings.
+    const bool same_head = expected != 0 &&
+                           found.incarnation == next.incarnation &&
+                           found.version + 1 == next.version;
+    if (!same_head) {
+      return FailedPreconditionError(
+          "swing head: somebody else was faster: session is at " +
+          At(found.incarnation, found.version) + ", wanted was " +
+          At(next.incarnation, next.version));
+    }
+    CopySettings(found, &next);
+    expected = now->version;
   }
-  if (!swapped.status().Is(StatusCode::kFailedPrecondition)) {
-    return swapped.status().WithContext("swing head");
-  }
-  const Result<VersionedSession> now = LoadSession(tenant, name);
-  const SessionRecord found = now.ok() ? now->record : SessionRecord();
-  // The same step, made by another daemon or by the call before a lost answer.
-  if (found.head == next.head && found.version == next.version) {
-    return CommitOutcome{
-        found.head, found.incarnation, found.version, {}, true};
-  }
-  return FailedPreconditionError(
-      "swing head: somebody else was faster: session is at " +
-      At(found.incarnation, found.version) + ", wanted was " +
-      At(next.incarnation, next.version));
 }
 
 Result<bool> CatalogueImpl::IsAncestor(const DomainId& domain,

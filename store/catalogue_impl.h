@@ -1,6 +1,6 @@
 // The Catalogue on an Engine. Split by concern: catalogue.cc has what is
-// common, models and profiles; catalogue_{save,commit,read,sessions,leases,
-// sink,measure}.cc the rest. Inside of these files only.
+// common, models and profiles; catalogue_{save,commit,read,sessions,settings,
+// leases,sink,measure}.cc the rest. Inside of these files only.
 #ifndef REPRISE_STORE_CATALOGUE_IMPL_H_
 #define REPRISE_STORE_CATALOGUE_IMPL_H_
 
@@ -78,6 +78,10 @@ class CatalogueImpl final : public Catalogue {
                                uint64_t expected_version,
                                const RewindTarget& target) override;
   Status RemoveSession(const DomainId& tenant, std::string_view name) override;
+  Result<SessionRecord> SetPolicy(const DomainId& tenant, std::string_view name,
+                                  const PolicyChange& change) override;
+  Result<SessionRecord> Pin(const DomainId& tenant, std::string_view name,
+                            int64_t until_ms) override;
   void MarkUsed(const DomainId& tenant, std::string_view name) override;
   Status Flush() override;
 
@@ -125,10 +129,15 @@ class CatalogueImpl final : public Catalogue {
   // `session` with its head at `commit`, one version on.
   SessionRecord Advance(const SessionRecord& session, const CommitId& id,
                         const CommitRecord& commit) const;
-  // Swings: kFailedPrecondition when somebody else was faster.
+  // Swings: kFailedPrecondition when somebody else moved the head. Settings
+  // that were changed since `next` was made are kept.
   Result<CommitOutcome> Swing(const DomainId& tenant, std::string_view name,
-                              HeadVersion expected, const SessionRecord& next,
+                              HeadVersion expected, SessionRecord next,
                               const Begun& begun, Durability durability);
+  // Changes a session's settings, again until nobody was faster.
+  Result<SessionRecord> ChangeSettings(
+      const DomainId& tenant, std::string_view name,
+      const std::function<void(SessionRecord*)>& change);
 
   // kFailedPrecondition when the model was never put.
   Result<std::shared_ptr<const StoredModel>> LoadModel(const DomainId& domain,

@@ -150,6 +150,7 @@ Result<CommitOutcome> CatalogueImpl::Fork(const DomainId& tenant,
       RetainExisting(source.record, id, record, is_root, begun.epoch));
   SessionRecord fork = NewSession(source.record.domain);
   fork.policy = source.record.policy;
+  fork.ttl_ms = source.record.ttl_ms;
   fork.labels = source.record.labels;
   return Swing(tenant, to, 0, Advance(fork, id, record), begun,
                options_.durability);

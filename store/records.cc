@@ -109,7 +109,9 @@ Result<SegmentRecord> DecodeSegment(ByteView bytes) {
 Bytes EncodeSession(const SessionRecord& record) {
   REPRISE_CHECK(record.labels.size() <= kMaxLabels);
   REPRISE_CHECK(record.recent.size() <= kMaxRecentCommits);
-  RecordWriter out(kSessionKind, 256 + record.recent.size() * 32);
+  const bool has_settings = record.ttl_ms != 0 || record.pinned_until_ms != 0;
+  RecordWriter out(kSessionKind, 256 + record.recent.size() * 32,
+                   has_settings ? 2 : 1);
   WriteId(&out, record.domain);
   WriteId(&out, record.head);
   WriteId(&out, record.model);
@@ -126,13 +128,37 @@ Bytes EncodeSession(const SessionRecord& record) {
   }
   out.U8(static_cast<uint8_t>(record.recent.size()));
   for (const CommitId& commit : record.recent) WriteId(&out, commit);
+  if (has_settings) {
+    out.U64(static_cast<uint64_t>(record.ttl_ms));
+    out.U64(static_cast<uint64_t>(record.pinned_until_ms));
+  }
   return out.Finish();
 }
 
+namespace {
+
+// What version 2 of a session adds; one of the two at least is not 0.
+Status ReadSettings(ByteReader* in, SessionRecord* record) {
+  constexpr std::string_view kName = "session record";
+  const uint64_t ttl_ms = in->U64();
+  const uint64_t pinned_until_ms = in->U64();
+  REPRISE_RETURN_IF_ERROR(in->Check(kName));
+  if (ttl_ms != static_cast<uint64_t>(kForeverMs)) {
+    REPRISE_RETURN_IF_ERROR(InRange(kName, "TTL", ttl_ms, 0, kMaxDurationMs));
+  }
+  REPRISE_RETURN_IF_ERROR(InRange(kName, "pinned until", pinned_until_ms,
+                                  ttl_ms == 0 ? 1 : 0, kForeverMs));
+  record->ttl_ms = static_cast<int64_t>(ttl_ms);
+  record->pinned_until_ms = static_cast<int64_t>(pinned_until_ms);
+  return Status();
+}
+
+}  // namespace
+
 Result<SessionRecord> DecodeSession(ByteView bytes) {
   constexpr std::string_view kName = "session record";
-  REPRISE_ASSIGN_OR_RETURN(ByteReader in,
-                           OpenRecord(bytes, kSessionKind, kName));
+  REPRISE_ASSIGN_OR_RETURN(
+      ByteReader in, OpenRecord(bytes, kSessionKind, kName, /*latest=*/2));
   SessionRecord record;
   record.domain = ReadShortId<DomainId>(&in);
   record.head = ReadId<CommitId>(&in);
@@ -169,6 +195,9 @@ Result<SessionRecord> DecodeSession(ByteView bytes) {
   REPRISE_RETURN_IF_ERROR(in.Check(kName));
   record.recent.resize(recent_count);
   for (CommitId& commit : record.recent) in.Copy(commit.bytes);
+  if (RecordVersion(bytes) == 2) {
+    REPRISE_RETURN_IF_ERROR(ReadSettings(&in, &record));
+  }
   REPRISE_RETURN_IF_ERROR(in.Finish(kName));
   return record;
 }

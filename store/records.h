@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/duration.h"
 #include "base/hash.h"
 #include "base/status.h"
 #include "codec/commit.h"
@@ -131,12 +132,18 @@ struct SessionRecord {
   DomainId domain;
   CommitId head;
   uint64_t incarnation = 0;  // drawn anew when the name is made again
-  uint64_t version = 0;      // counts changes
+  uint64_t version = 0;      // counts moves of the head
   ModelId model;
   uint64_t token_count = 0;
   int64_t created_ms = 0;
   int64_t changed_ms = 0;
-  std::string policy;  // tier ladder; empty: the default
+  // How it may sink, docs/format/policy.md; empty: the default.
+  std::string policy;
+  // Idle time after which it is removed; 0: the default; kForeverMs: never.
+  int64_t ttl_ms = 0;
+  // Until then it neither sinks nor is removed by its TTL; 0: not pinned;
+  // kForeverMs: for ever.
+  int64_t pinned_until_ms = 0;
   std::vector<std::pair<std::string, std::string>> labels;
   // The heads before this one, latest first, at most kKeptCommits: roots.
   std::vector<CommitId> recent;

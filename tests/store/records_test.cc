@@ -89,6 +89,13 @@ SessionRecord SomeSession() {
   return record;
 }
 
+SessionRecord SessionWithSettings() {
+  SessionRecord record = SomeSession();
+  record.ttl_ms = 90 * kDayMs;
+  record.pinned_until_ms = kForeverMs;
+  return record;
+}
+
 LeaseRecord SomeLease() {
   LeaseRecord record;
   record.expires_wall_ms = 123;
@@ -130,6 +137,9 @@ std::vector<Kind> AllKinds() {
                            DecodeRenditionSet, EncodeRenditionSet));
   kinds.push_back(MakeKind("Session", EncodeSession(SomeSession()),
                            DecodeSession, EncodeSession));
+  kinds.push_back(MakeKind("SessionWithSettings",
+                           EncodeSession(SessionWithSettings()), DecodeSession,
+                           EncodeSession));
   kinds.push_back(
       MakeKind("Lease", EncodeLease(SomeLease()), DecodeLease, EncodeLease));
   kinds.push_back(
@@ -234,6 +244,42 @@ TEST(RecordVersionTest, IsTwoOnlyWhereAFlagIsSet) {
   EXPECT_EQ(2, EncodeRenditionSet(SetOfOtherWeights())[2]);
   EXPECT_EQ(1, EncodeProfileRecord({RandomId<ProfileId>(1), 4, false})[2]);
   EXPECT_EQ(2, EncodeProfileRecord({RandomId<ProfileId>(1), 4, true})[2]);
+  EXPECT_EQ(1, EncodeSession(SomeSession())[2]);
+  EXPECT_EQ(2, EncodeSession(SessionWithSettings())[2]);
+}
+
+TEST(RecordVersionTest, ASessionsTtlAndPinComeBackEachAlone) {
+  for (const int64_t ttl_ms : {int64_t{0}, int64_t{1}, kForeverMs}) {
+    for (const int64_t until_ms : {int64_t{0}, int64_t{1}, kForeverMs}) {
+      SessionRecord record = SomeSession();
+      record.ttl_ms = ttl_ms;
+      record.pinned_until_ms = until_ms;
+      const auto again = DecodeSession(EncodeSession(record));
+      ASSERT_TRUE(again.ok()) << again.status().ToString();
+      EXPECT_EQ(*again, record);
+    }
+  }
+}
+
+TEST(RecordVersionTest, RefusesSettingsThatNobodyCanMake) {
+  const struct {
+    uint64_t ttl_ms;
+    uint64_t pinned_until_ms;
+  } kCases[] = {
+      {0, 0},  // of version 1
+      {static_cast<uint64_t>(kMaxDurationMs) + 1, 0},
+      {static_cast<uint64_t>(kForeverMs) - 1, 0},
+      {uint64_t{1} << 63, 0},
+      {1, uint64_t{1} << 63},
+  };
+  for (const auto& each : kCases) {
+    Bytes bytes = EncodeSession(SessionWithSettings());
+    StoreLe(bytes.data() + bytes.size() - 24, each.ttl_ms);
+    StoreLe(bytes.data() + bytes.size() - 16, each.pinned_until_ms);
+    const auto record = DecodeSession(Resealed(std::move(bytes)));
+    EXPECT_TRUE(record.status().Is(StatusCode::kDataLoss))
+        << each.ttl_ms << " " << each.pinned_until_ms;
+  }
 }
 
 TEST(RecordVersionTest, KeepsWhichRenditionHasTheFlag) {
