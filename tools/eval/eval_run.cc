@@ -26,7 +26,7 @@ std::string FileName(const std::string& path) {
 
 // What one variant has shown on the windows so far.
 struct Tally {
-  std::vector<std::vector<TokenScore>> scores;  // one row a continuation
+  std::vector<std::vector<TokenScore>> scores;  // one row a scored run
   StoredSize size;  // summed, but for tokens and values
   FallbackCount fallbacks;
   double encode_s = 0;
@@ -79,6 +79,9 @@ class Run {
                std::span<const ScoreReference> references,
                const SequenceState& state, std::span<const uint8_t> keep,
                Tally* tally);
+  // Those of a whole continuation, cut down to what is scored.
+  std::span<const float> LogitsOf(const ScoredRun& run,
+                                  std::span<const float> logits) const;
   EvalRow DescribedRow(const EvalVariant& variant, uint32_t prefix) const;
   void AddRows(uint32_t prefix, const Tallies& texts, const Tallies& facts);
 
@@ -125,7 +128,7 @@ Status Run::LoadModel() {
   JudgedModelOptions judged;
   judged.path = model_path_;
   judged.cache_type = options_.cache_type;
-  const uint32_t after = std::max(options_.score, kQuestionTokens);
+  const uint32_t after = LongestContinuation(options_);
   judged.context_tokens = longest + after;
   judged.scored_tokens = after;
   judged.threads = options_.threads;
@@ -162,10 +165,8 @@ void Run::PlanTokens() {
   total_ = train_tokens_;
   const auto add = [&](const JudgedWindow& window) {
     total_ += window.prefix.size() * (measures_attention ? 2 : 1);
-    for (const Continuation& continuation : window.continuations) {
-      // The reference and the shuffled cells are scored too.
-      total_ += (variants_.size() + 2) * continuation.tokens.size();
-    }
+    // The reference and the shuffled cells are scored too.
+    total_ += (variants_.size() + 2) * window.continuation.size();
   };
   for (const PlannedPrefix& plan : plans_) {
     std::for_each(plan.texts.begin(), plan.texts.end(), add);
@@ -223,19 +224,24 @@ Status Run::FindProfiles() {
   return Status();
 }
 
+std::span<const float> Run::LogitsOf(const ScoredRun& run,
+                                     std::span<const float> logits) const {
+  const size_t vocabulary = judged_->vocabulary();
+  return logits.subspan(run.first * vocabulary, run.next.size() * vocabulary);
+}
+
 Status Run::Score(const JudgedWindow& window,
                   std::span<const ScoreReference> references,
                   const SequenceState& state, std::span<const uint8_t> keep,
                   Tally* tally) {
   REPRISE_RETURN_IF_ERROR(judged_->Put(state, keep));
+  REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
+                           judged_->Continue(window.continuation));
   for (size_t i = 0; i < references.size(); ++i) {
-    const Continuation& asked = window.continuations[i];
-    REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
-                             judged_->Continue(asked.tokens));
-    tally->scores.push_back(references[i].Compare(
-        logits.subspan(asked.first_scored * judged_->vocabulary())));
-    CountTokens(asked.tokens.size());
+    tally->scores.push_back(
+        references[i].Compare(LogitsOf(window.scored[i], logits)));
   }
+  CountTokens(window.continuation.size());
   return Status();
 }
 
@@ -243,15 +249,14 @@ Status Run::RunWindow(const JudgedWindow& window, Tallies* tallies) {
   REPRISE_RETURN_IF_ERROR(windows_->Begin(window.prefix, window.seed));
   const SequenceState& state = windows_->state();
   REPRISE_RETURN_IF_ERROR(judged_->Put(state, {}));
+  REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
+                           judged_->Continue(window.continuation));
   std::vector<ScoreReference> references;
-  const size_t vocabulary = judged_->vocabulary();
-  for (const Continuation& asked : window.continuations) {
-    REPRISE_ASSIGN_OR_RETURN(const std::span<const float> logits,
-                             judged_->Continue(asked.tokens));
-    references.emplace_back(logits.subspan(asked.first_scored * vocabulary),
-                            vocabulary, asked.next);
-    CountTokens(asked.tokens.size());
+  for (const ScoredRun& run : window.scored) {
+    references.emplace_back(LogitsOf(run, logits), judged_->vocabulary(),
+                            run.next);
   }
+  CountTokens(window.continuation.size());
   REPRISE_ASSIGN_OR_RETURN(const SequenceState shuffled,
                            ShuffleCells(state, window.seed));
   REPRISE_RETURN_IF_ERROR(

@@ -1,5 +1,6 @@
 #include "tools/eval/judged_windows.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -20,45 +21,34 @@ Result<FactTokens> TokensOfFact(const LlamaRunner& runner, const Fact& fact) {
   REPRISE_ASSIGN_OR_RETURN(out.answer, runner.Tokenize(fact.answer, false));
   REPRISE_ASSIGN_OR_RETURN(out.end, runner.Tokenize(fact.end, false));
   if (!out.question.empty() && !out.answer.empty() &&
-      (kExampleFacts + 1) * out.size() <= kQuestionTokens) {
+      out.size() <= kFactTokens) {
     return out;
   }
-  return FailedPreconditionError(
-      "eval: the line of a planted fact is " + std::to_string(out.size()) +
-      " tokens of this model, at most " +
-      std::to_string(kQuestionTokens / (kExampleFacts + 1)) + " are read");
+  return FailedPreconditionError("eval: the line of a planted fact is " +
+                                 std::to_string(out.size()) +
+                                 " tokens of this model, at most " +
+                                 std::to_string(kFactTokens) + " are read");
 }
 
 void Append(const std::vector<TokenId>& tokens, std::vector<TokenId>* out) {
   out->insert(out->end(), tokens.begin(), tokens.end());
 }
 
-// A continuation for each fact but the examples, which are read before each.
-std::vector<Continuation> QuestionsOf(const PlantedWindow& planted,
-                                      uint64_t seed) {
+// Reads the examples and asks for all others, each after those before it.
+void AskForFacts(const PlantedWindow& planted, JudgedWindow* window) {
   // Facts are in the order of their places: examples are to be anywhere.
   const auto order =
-      ShuffledOrder(static_cast<uint32_t>(planted.facts.size()), seed);
-  std::vector<TokenId> examples;
-  for (uint32_t i = 0; i < kExampleFacts; ++i) {
+      ShuffledOrder(static_cast<uint32_t>(planted.facts.size()), window->seed);
+  for (size_t i = 0; i < order.size(); ++i) {
     const FactTokens& fact = planted.facts[order[i]];
-    Append(fact.question, &examples);
-    Append(fact.answer, &examples);
-    Append(fact.end, &examples);
+    Append(fact.question, &window->continuation);
+    if (i >= kExampleFacts) {
+      window->scored.push_back(
+          {.first = window->continuation.size() - 1, .next = fact.answer});
+    }
+    Append(fact.answer, &window->continuation);
+    Append(fact.end, &window->continuation);
   }
-  std::vector<Continuation> questions;
-  for (size_t i = kExampleFacts; i < order.size(); ++i) {
-    const FactTokens& fact = planted.facts[order[i]];
-    Continuation asked;
-    asked.tokens = examples;
-    Append(fact.question, &asked.tokens);
-    asked.first_scored = asked.tokens.size() - 1;
-    Append(fact.answer, &asked.tokens);
-    asked.tokens.pop_back();
-    asked.next = fact.answer;
-    questions.push_back(std::move(asked));
-  }
-  return questions;
 }
 
 Result<PlantedWindow> Plant(const LlamaRunner& runner,
@@ -87,6 +77,11 @@ Result<PlantedWindow> Plant(const LlamaRunner& runner,
 
 }  // namespace
 
+uint32_t LongestContinuation(const EvalOptions& options) {
+  if (options.retrieval == 0) return options.score;
+  return std::max(options.score, (options.facts + kExampleFacts) * kFactTokens);
+}
+
 Result<std::vector<JudgedWindow>> TextWindows(std::span<const TokenId> text,
                                               uint32_t prefix,
                                               const EvalOptions& options) {
@@ -100,10 +95,9 @@ Result<std::vector<JudgedWindow>> TextWindows(std::span<const TokenId> text,
     const auto end = at + prefix;
     JudgedWindow window;
     window.prefix.assign(at, end);
+    window.continuation.assign(end, end + options.score);
     // The tokens that do follow: those read, but the first, and one more.
-    window.continuations.push_back(
-        {.tokens = {end, end + options.score},
-         .next = {end + 1, end + 1 + options.score}});
+    window.scored.push_back({.next = {end + 1, end + 1 + options.score}});
     window.seed = SeedOf(options, windows.size());
     windows.push_back(std::move(window));
   }
@@ -126,7 +120,7 @@ Result<std::vector<JudgedWindow>> FactWindows(const LlamaRunner& runner,
         const PlantedWindow planted,
         Plant(runner, text.subspan(start, prefix), options.facts, window.seed));
     window.prefix = planted.tokens;
-    window.continuations = QuestionsOf(planted, window.seed);
+    AskForFacts(planted, &window);
     windows.push_back(std::move(window));
   }
   return windows;

@@ -9,10 +9,13 @@
 namespace reprise {
 namespace {
 
-// The name stands right before the digits. Of "The access code of <name> is
-// <digits>", two words away, SmolLM2-135M answers 34 of 48 in 1,024 tokens; of
-// this form 43; and after two examples 38 of 40 (2026-11, exact cache; nearly
-// all that it misses are first digits).
+// The name stands right before the digits, and has two words. What SmolLM2-135M
+// answers in 1,024 tokens of text with the exact cache, and the probability of
+// the least likely digit at the 5th percentile of the facts (2026-11, six
+// windows of eight, asked in one chain): of "<name>-" 47 of 48, .62; of
+// "<name> <surname>-" 48 of 48, .83 (by the judge, twelve a window: 93 of 96);
+// of "<name>'s access code is <name>-" 48 of 48, .48. The larger that margin,
+// the less is lost to chance.
 std::string Question(std::string_view name) {
   return "\nThe access code is " + std::string(name) + "-";
 }
@@ -22,6 +25,12 @@ constexpr const char* kNames[] = {
     "Amelia",  "Boris", "Carla", "Dennis", "Elena",  "Felix",  "Greta", "Hugo",
     "Irene",   "Jonas", "Karen", "Leo",    "Maria",  "Nadia",  "Oscar", "Paula",
     "Quentin", "Rosa",  "Simon", "Teresa", "Ursula", "Victor", "Wanda", "Zoe"};
+constexpr const char* kSurnames[] = {
+    "Keller", "Lopez", "Novak",   "Stein",  "Moreau", "Tanaka",
+    "Brandt", "Walsh", "Ferrari", "Okafor", "Jansen", "Petrov",
+    "Quinn",  "Rossi", "Dubois",  "Evans",  "Ganz",   "Hansen",
+    "Ibarra", "Unger", "Vidal",   "Young",  "Zeller", "Craig"};
+static_assert(std::size(kSurnames) == kMaxFacts);
 static_assert(std::size(kNames) == kMaxFacts);
 
 Status TooShort(const char* what, size_t has, size_t wanted) {
@@ -34,11 +43,14 @@ Status TooShort(const char* what, size_t has, size_t wanted) {
 
 std::vector<Fact> MakeFacts(uint32_t count, uint64_t seed) {
   SplitMix random(seed);
-  const auto order = ShuffledOrder(kMaxFacts, random.Next());
+  const auto names = ShuffledOrder(kMaxFacts, random.Next());
+  const auto surnames = ShuffledOrder(kMaxFacts, random.Next());
   std::vector<Fact> facts;
   for (uint32_t i = 0; i < count; ++i) {
     const uint64_t code = 10'000 + random.Below(90'000);
-    facts.push_back({Question(kNames[order[i]]), std::to_string(code), ".\n"});
+    const std::string name =
+        std::string(kNames[names[i]]) + " " + kSurnames[surnames[i]];
+    facts.push_back({Question(name), std::to_string(code), ".\n"});
   }
   return facts;
 }

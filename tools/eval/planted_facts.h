@@ -1,7 +1,7 @@
 // Facts planted in real text: does a coded cache still find what was said
 // once? Each is a line "The access code is <name>-<five digits>." of its own,
 // put where a sentence or a line of the text ends; the question is the line's
-// beginning, once more.
+// beginning, once more, after the lines of other facts.
 //
 // Names, digits and places are seeded and the same on every machine.
 #ifndef REPRISE_TOOLS_EVAL_PLANTED_FACTS_H_
@@ -19,7 +19,7 @@
 namespace reprise {
 
 inline constexpr uint32_t kMaxFacts = 24;  // a window
-// Of these, so many are not asked for: before each question their lines are
+// Of these, so many are not asked for: before the questions their lines are
 // read once more, so that a model sees what it is about.
 inline constexpr uint32_t kExampleFacts = 2;
 
@@ -29,7 +29,7 @@ struct Fact {
   std::string end;       // of the line
 };
 
-// `count` facts on different names. REQUIRES: count <= kMaxFacts.
+// `count` facts on different names and surnames. REQUIRES: count <= kMaxFacts.
 std::vector<Fact> MakeFacts(uint32_t count, uint64_t seed);
 
 // A fact as a model reads it.

@@ -12,10 +12,15 @@ namespace reprise {
 
 // A number of successes. The error is half of the 68 % Wilson interval (Wilson
 // 1927), which is the usual sqrt(p (1 - p) / n) but for shares near 0 and 1,
-// where that would claim certainty. NaN of nothing.
+// where that would claim certainty; or what the windows differ by, where that
+// is more: facts of one window share a state, and may fail together. NaN of
+// nothing.
 struct CountedShare {
   size_t count = 0;
   size_t of = 0;
+  // The share's standard error as a ratio of sums over windows (Cochran 1977,
+  // 6.3); 0 for a single one.
+  double over_windows = 0;
 
   double share() const;
   double error() const;

@@ -113,7 +113,15 @@ size_t FindTokens(const std::vector<TokenId>& all,
       all.begin());
 }
 
-TEST_F(EvalRunTest, EachQuestionComesAfterTwoExamplesOfOtherFacts) {
+size_t LinesOf(const std::string& text) {
+  size_t lines = 0;
+  for (size_t at = 0; (at = text.find("access code", at)) != text.npos; ++at) {
+    ++lines;
+  }
+  return lines;
+}
+
+TEST_F(EvalRunTest, AnAnswerStandsInTheCodedPrefixAndNowhereElse) {
   constexpr uint32_t kPrefix = 300;  // 256 are coded
   options_.retrieval = 2;
   options_.facts = 5;
@@ -124,38 +132,35 @@ TEST_F(EvalRunTest, EachQuestionComesAfterTwoExamplesOfOtherFacts) {
   ASSERT_EQ(windows->size(), 2u);
   for (const JudgedWindow& window : *windows) {
     EXPECT_EQ(window.prefix.size(), kPrefix);
-    ASSERT_EQ(window.continuations.size(), options_.facts);
+    const std::vector<TokenId>& read = window.continuation;
+    EXPECT_LE(read.size(), LongestContinuation(options_));
+    ASSERT_EQ(window.scored.size(), options_.facts);
     std::set<size_t> places;
-    for (const Continuation& asked : window.continuations) {
-      EXPECT_LE(asked.tokens.size(), kQuestionTokens);
-      const std::string read = runner->TextOf(asked.tokens);
-      size_t lines = 0;
-      for (size_t at = 0; (at = read.find("access code", at)) != read.npos;
-           ++at) {
-        ++lines;
-      }
-      EXPECT_EQ(lines, 1 + kExampleFacts) << read;
-      // From the last line on, with the answer, it stands in the window.
-      const std::string answer = runner->TextOf(asked.next);
-      const size_t line = read.rfind("\nThe access code");
-      const std::string fact = read.substr(line) + answer.back() + ".\n";
+    for (const ScoredRun& run : window.scored) {
+      // What is scored are the answer's tokens, read teacher-forced.
+      const auto asked = read.begin() + static_cast<ptrdiff_t>(run.first) + 1;
+      const auto answered = asked + static_cast<ptrdiff_t>(run.next.size());
+      EXPECT_TRUE(
+          std::equal(asked, answered, run.next.begin(), run.next.end()));
+      // The question ends a text of whole lines, two examples or more.
+      const std::string before = runner->TextOf({read.begin(), asked});
+      const std::string answer = runner->TextOf(run.next);
+      EXPECT_GE(LinesOf(before), 1 + kExampleFacts) << before;
+      EXPECT_EQ(before.find(answer), before.npos) << before;
+      const size_t line = before.rfind("\nThe access code is ");
+      ASSERT_NE(line, before.npos);
+      // The same line stands in the window, among what is coded.
+      const std::string fact = before.substr(line) + answer + ".\n";
       EXPECT_NE(runner->TextOf(window.prefix).find(fact), std::string::npos);
-      std::vector<TokenId> whole(
-          asked.tokens.begin() + static_cast<ptrdiff_t>(asked.first_scored),
-          asked.tokens.end());
-      whole.push_back(asked.next.back());
+      const std::vector<TokenId> whole(asked - 1, answered);
       const size_t place = FindTokens(window.prefix, whole);
       EXPECT_LE(place + whole.size(), 256u);
       places.insert(place);
-      // What is scored are the answer's tokens.
-      EXPECT_TRUE(std::equal(whole.begin() + 1, whole.end(), asked.next.begin(),
-                             asked.next.end()));
     }
     EXPECT_EQ(places.size(), options_.facts);
   }
   // Another window has other facts.
-  EXPECT_NE((*windows)[0].continuations[0].next,
-            (*windows)[1].continuations[0].next);
+  EXPECT_NE((*windows)[0].scored[0].next, (*windows)[1].scored[0].next);
 }
 
 TEST_F(EvalRunTest, AnyTextIsJudgedChatsToo) {

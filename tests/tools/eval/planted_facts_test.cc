@@ -17,21 +17,25 @@ bool EqualFacts(const std::vector<Fact>& a, const std::vector<Fact>& b) {
 }
 
 TEST(PlantedFactsTest, FactsAreSeededAndOnDifferentNames) {
+  const std::string kBeforeName = "\nThe access code is ";
   std::set<std::string> answers;
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const std::vector<Fact> facts = MakeFacts(kMaxFacts, seed);
     EXPECT_TRUE(EqualFacts(facts, MakeFacts(kMaxFacts, seed)));
     EXPECT_FALSE(EqualFacts(facts, MakeFacts(kMaxFacts, seed + 1)));
-    std::set<std::string> questions;
+    std::set<std::string> first_words, last_words;
     for (const Fact& fact : facts) {
-      questions.insert(fact.question);
+      const std::string name = fact.question.substr(kBeforeName.size());
+      first_words.insert(name.substr(0, name.find(' ')));
+      last_words.insert(name.substr(name.find(' ')));
       answers.insert(fact.answer);
       const auto digits =
           std::count_if(fact.answer.begin(), fact.answer.end(),
                         [](char c) { return c >= '0' && c <= '9'; });
       EXPECT_EQ(digits, 5) << fact.answer;
     }
-    EXPECT_EQ(questions.size(), kMaxFacts);
+    EXPECT_EQ(first_words.size(), kMaxFacts);
+    EXPECT_EQ(last_words.size(), kMaxFacts);
   }
   EXPECT_GT(answers.size(), 20u * kMaxFacts - 10);
 }

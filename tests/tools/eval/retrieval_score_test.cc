@@ -49,5 +49,25 @@ TEST(RetrievalScoreTest, TheErrorIsThatOfABinomialCount) {
   EXPECT_GT((CountedShare{.count = 10, .of = 10}).error(), all.error());
 }
 
+TEST(RetrievalScoreTest, FactsThatFailTogetherMakeTheErrorLarger) {
+  // Eight facts in each of four windows: in two of them none is kept.
+  const auto error_of = [](bool together) {
+    std::vector<std::vector<TokenScore>> answers;
+    for (size_t window = 0; window < 4; ++window) {
+      for (size_t fact = 0; fact < 8; ++fact) {
+        const bool lost = together ? window < 2 : fact < 4;
+        answers.push_back({Score(true, !lost, 0.1)});
+      }
+    }
+    const CountedShare kept = SummariseFacts(answers, 8).kept;
+    EXPECT_EQ(kept.count, 16u);
+    EXPECT_EQ(kept.of, 32u);
+    return kept.error();
+  };
+  EXPECT_NEAR(error_of(false), std::sqrt(0.25 / 32), 2e-3);
+  // Shares of 0, 0, 1, 1: their deviation over the root of their number.
+  EXPECT_NEAR(error_of(true), std::sqrt(1.0 / 3) / 2, 1e-12);
+}
+
 }  // namespace
 }  // namespace reprise
