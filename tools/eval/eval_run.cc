@@ -216,11 +216,26 @@ Status Run::Train() {
 }
 
 Status Run::FindProfiles() {
-  for (const EvalVariant& variant : variants_) {
-    REPRISE_ASSIGN_OR_RETURN(const EvalProfile* const profile,
-                             book_->Find(variant, nullptr));
-    profiles_.push_back(profile);
+  // "Every codec" is every one that can be had; a codec that was named must be.
+  const bool may_skip = options_.codecs.empty();
+  std::vector<EvalVariant> served;
+  std::string skipped;
+  for (EvalVariant& variant : variants_) {
+    if (!skipped.empty() && variant.choice_text == skipped) continue;
+    const auto profile = book_->Find(variant, nullptr);
+    if (profile.ok()) {
+      profiles_.push_back(*profile);
+      served.push_back(std::move(variant));
+      continue;
+    }
+    if (!may_skip || !profile.status().Is(StatusCode::kFailedPrecondition)) {
+      return profile.status();
+    }
+    skipped = variant.choice_text;
+    Note("skips " + skipped + ": " + std::string(profile.status().message()));
   }
+  variants_ = std::move(served);
+  PlanTokens();
   return Status();
 }
 

@@ -208,6 +208,28 @@ TEST_F(EvalRunTest, AttentionIsMeasuredWhole) {
   EXPECT_DOUBLE_EQ(mass->all.back(), mass->recent.back());
 }
 
+TEST_F(EvalRunTest, WithoutAListEveryCodecIsJudgedThatCanBe) {
+  std::string notes;
+  EvalObserver observer;
+  observer.on_note = [&](const std::string& line) { notes += line + "\n"; };
+  const auto rows = RunEval(options_, observer);
+  ASSERT_TRUE(rows.ok()) << rows.status().ToString();
+  std::set<std::string> judged;
+  for (const EvalRow& row : *rows) judged.insert(row.variant);
+  EXPECT_EQ(judged, (std::set<std::string>{"raw", "exact", "tsc", "llama:q8_0",
+                                           "llama:q4_0"}));
+  // These need a profile, and there is neither a file nor a text to train on.
+  for (const char* codec : {"vq", "pq", "klt"}) {
+    const std::string line = std::string("skips ") + codec + ": ";
+    EXPECT_NE(notes.find(line), notes.npos) << notes;
+    EXPECT_EQ(notes.find(line, notes.find(line) + 1), notes.npos) << notes;
+    // One that was named is not skipped.
+    options_.codecs = {codec};
+    EXPECT_EQ(RunEval(options_, {}).status().code(),
+              StatusCode::kFailedPrecondition);
+  }
+}
+
 TEST_F(EvalRunTest, SaysWhenTheTextIsTooShort) {
   options_.windows = 10000;
   options_.codecs = {"raw"};
