@@ -27,10 +27,11 @@ TRAINING = "assets/wikitext2-valid.txt"
 SHIPPED_PROFILE = ("SmolLM2-135M-Instruct", "assets/smollm2.klt")
 
 ANCHORS = ["raw", "exact", "llama:q8_0", "llama:q4_0"]
-# Every tier at three steps, so that each has points on both sides of the KL it
-# is named for: steps are 2^(-shift / 3) times the profile's.
-KLT = ["klt:shift=-2", "klt", "klt:shift=3"]
-KLT_FEW = ["klt", "klt:shift=3"]
+# Every tier at two steps, and the ends at one more, so that there are points on
+# both sides of each KL that is reported (of chats, .001 is beyond shift=3):
+# steps are 2^(-shift / 3) times the profile's.
+KLT_FEW = ["klt", "klt:shift=3", "klt@near:shift=6"]
+KLT = ["klt@archive:shift=-2"] + KLT_FEW
 CODECS = ANCHORS + KLT + [
     "tsc:bits=8", "tsc", "vq", "vq:worst=0.5", "pq:d=4", "pq:d=2",
     "pq:d=4,worst=0.5", "evict:keep=0.75,by=mass,then=tsc",
@@ -38,7 +39,8 @@ CODECS = ANCHORS + KLT + [
 # Along each option: pages, sizes of sub-vectors and codebooks, thresholds of
 # the fallback, what eviction goes by.
 SWEEP = [
-    "klt:shift=-6", "klt:shift=6", "tsc:page=segment", "tsc:page=layer",
+    "klt:shift=-6", "klt:shift=-3", "klt@coarse:shift=6", "tsc:page=segment",
+    "tsc:page=layer",
     "tsc:kappa=8", "pq:d=8", "pq:d=4,centroids=16", "pq:d=2,centroids=16",
     "pq:d=4,threshold=0.15", "pq:d=4,threshold=0.1", "pq:d=4,threshold=0.05",
     "pq:d=4,worst=0.1", "pq:d=4,worst=0.25", "vq:worst=0.1", "vq:worst=0.25",
@@ -48,7 +50,7 @@ SWEEP = [
     "evict:keep=0.75,by=vnorm,then=exact",
     "evict:keep=0.75,by=random,then=exact",
 ]
-QUICK_CODECS = ANCHORS + KLT_FEW + [
+QUICK_CODECS = ANCHORS + ["klt", "klt:shift=3"] + [
     "tsc:bits=8", "tsc", "evict:keep=0.75,by=mass,then=tsc", "vq", "pq:d=4",
     "pq:d=4,worst=0.5",
 ]
