@@ -16,11 +16,9 @@
 #include "base/duration.h"
 #include "base/status.h"
 #include "codec/tier.h"
+#include "store/ladder.h"
 
 namespace reprise {
-
-// The ladder that a policy is on which names none.
-inline constexpr std::string_view kDefaultLadder = "default";
 
 struct PolicyRung {
   Tier tier = Tier::kExact;
@@ -31,7 +29,7 @@ struct PolicyRung {
 };
 
 struct Policy {
-  // Says which codec makes each tier: a matter of configuration.
+  // Says which codec makes each tier, store/ladder.h: configuration.
   std::string ladder{kDefaultLadder};
   // At least one. Tiers fall and times rise, both strictly.
   std::vector<PolicyRung> rungs;
