@@ -26,6 +26,7 @@ constexpr std::string_view kTypeNames[] = {
     "get_profile", "match",  "put_frames", "publish",   "commit",
     "fetch",       "cancel", "fork",       "rewind",    "remove",
     "describe",    "list",   "lease",      "stats",     "job",
+    "set_policy",  "pin",
 };
 static_assert(std::size(kTypeNames) == kMaxMessageType + 1);
 

@@ -57,8 +57,10 @@ enum class MessageType : uint8_t {
   kLease = 17,
   kStats = 18,
   kJob = 19,
+  kSetPolicy = 20,
+  kPin = 21,
 };
-inline constexpr uint8_t kMaxMessageType = 19;
+inline constexpr uint8_t kMaxMessageType = 21;
 // "hello", "put_model", ...: for logs and metrics; "?" outside the enum.
 std::string_view MessageTypeName(MessageType type);
 

@@ -68,6 +68,10 @@ HandlerReply Dispatch(const HandlerCall& call) {
       return Run(call, HandleStats);
     case MessageType::kJob:
       return Run(call, HandleJob);
+    case MessageType::kSetPolicy:
+      return Run(call, HandleSetPolicy);
+    case MessageType::kPin:
+      return Run(call, HandlePin);
     case MessageType::kCancel:
       break;
   }

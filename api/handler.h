@@ -26,6 +26,7 @@
 #include "base/status.h"
 #include "store/catalogue.h"
 #include "store/engine.h"
+#include "store/policy_rules.h"
 
 namespace reprise {
 
@@ -50,6 +51,8 @@ struct HandlerContext {
   std::function<std::string()> stats_json;
   Durability default_durability = Durability::kSynced;
   HandlerLimits limits;
+  // Default policy and TTL, and the ladders.
+  PolicyRules policies;
   std::string server_name = "reprised";
   std::atomic<bool> draining{false};
 

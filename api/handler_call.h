@@ -131,9 +131,16 @@ Result<HandlerReply> HandleList(const HandlerCall& call,
                                 const wire::List& list);
 Result<HandlerReply> HandleLease(const HandlerCall& call,
                                  const wire::Lease& lease);
+Result<HandlerReply> HandleSetPolicy(const HandlerCall& call,
+                                     const wire::SetPolicy& set);
+Result<HandlerReply> HandlePin(const HandlerCall& call, const wire::Pin& pin);
 Result<HandlerReply> HandleStats(const HandlerCall& call,
                                  const wire::Stats& stats);
 Result<HandlerReply> HandleJob(const HandlerCall& call, const wire::Job& job);
+
+// What a session follows, by its own settings and the daemon's.
+std::unique_ptr<wire::EffectivePolicyT> EffectivePolicyOf(
+    const HandlerCall& call, const SessionRecord& session);
 
 // The answer to Commit, Fork and Rewind.
 HandlerReply CommitAnswer(const HandlerCall& call,

@@ -105,6 +105,7 @@ Result<HandlerReply> HandleDescribe(const HandlerCall& call,
                            call.catalogue()->GetSession(call.tenant(), name));
   wire::DescribeReplyT reply;
   reply.session = SessionToWire(info);
+  reply.effective = EffectivePolicyOf(call, info.record);
   uint32_t commits =
       std::min(describe.commits(), call.context.limits.describe_commits);
   REPRISE_RETURN_IF_ERROR(AddHistory(call, info.record, commits, &reply));

@@ -150,6 +150,8 @@ std::unique_ptr<wire::SessionT> SessionToWire(const SessionInfo& info) {
   session->changed_ms = record.changed_ms;
   session->last_use_ms = info.last_use_ms;
   session->policy = record.policy;
+  session->ttl_ms = record.ttl_ms;
+  session->pinned_until_ms = record.pinned_until_ms;
   for (const auto& [key, value] : record.labels) {
     auto label = std::make_unique<wire::LabelT>();
     label->key = key;

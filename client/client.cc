@@ -33,6 +33,22 @@ std::vector<std::pair<std::string, std::string>> LabelsOf(
   return out;
 }
 
+EffectivePolicy EffectiveOf(const wire::EffectivePolicy* effective) {
+  EffectivePolicy out;
+  if (effective == nullptr) return out;
+  out.policy = TextFromWire(effective->policy());
+  out.ttl_ms = effective->ttl_ms();
+  out.problem = TextFromWire(effective->problem());
+  return out;
+}
+
+// Of a Session or a SettingsReply.
+template <typename Table>
+SessionSettings SettingsOf(const Table& table) {
+  return {std::string(TextFromWire(table.policy())), table.ttl_ms(),
+          table.pinned_until_ms()};
+}
+
 SessionSummary SummaryOf(const wire::Session& session) {
   SessionSummary out;
   out.name = TextFromWire(session.name());
@@ -44,6 +60,7 @@ SessionSummary SummaryOf(const wire::Session& session) {
   out.changed_ms = session.changed_ms();
   out.last_use_ms = session.last_use_ms();
   out.labels = LabelsOf(session.labels());
+  out.settings = SettingsOf(session);
   return out;
 }
 
@@ -64,6 +81,7 @@ SessionDetails DetailsOf(const wire::DescribeReply& reply) {
   out.record_bytes = reply.record_bytes();
   out.profile_bytes = reply.profile_bytes();
   out.other_weights_segments = reply.other_weights_segments();
+  out.effective = EffectiveOf(reply.effective());
   if (reply.segments_by_tier() == nullptr) return out;
   for (uint32_t i = 0; i < reply.segments_by_tier()->size(); ++i) {
     const uint64_t segments = reply.segments_by_tier()->Get(i);
@@ -118,6 +136,13 @@ class ClientImpl final : public Client {
       std::string_view session, uint64_t tokens,
       std::span<const TokenId> pending) override;
   Status Remove(std::string_view session) override;
+  Result<SettingsResult> SetPolicy(std::string_view session,
+                                   const PolicyUpdate& update) override;
+  Result<SettingsResult> Pin(std::string_view session,
+                             int64_t until_ms) override;
+  Result<SettingsResult> Unpin(std::string_view session) override {
+    return CallForSettings(MessageType::kPin, PinOf(session, 0));
+  }
   Result<std::vector<SessionSummary>> List(std::string_view prefix,
                                            std::string_view cursor,
                                            uint32_t limit) override;
@@ -154,6 +179,15 @@ class ClientImpl final : public Client {
       const std::function<void(uint64_t, uint64_t)>& progress);
   template <typename Native>
   Result<SessionVersion> CallForVersion(MessageType type, const Native& native);
+  template <typename Native>
+  Result<SettingsResult> CallForSettings(MessageType type,
+                                         const Native& native);
+  static wire::PinT PinOf(std::string_view session, int64_t until_ms) {
+    wire::PinT pin;
+    pin.session = session;
+    pin.until_ms = until_ms;
+    return pin;
+  }
   // Calls that must end before the client does.
   void Remember(const std::shared_ptr<CallContext>& call);
   void CancelAll();
@@ -392,6 +426,45 @@ Status ClientImpl::Remove(std::string_view session) {
   return Call(&core_.control, MakeRequest(MessageType::kRemove, remove),
               core_.ShortCall(), core_.options.request_timeout_ms, Retry::kOnce)
       .status();
+}
+
+template <typename Native>
+Result<SettingsResult> ClientImpl::CallForSettings(MessageType type,
+                                                   const Native& native) {
+  REPRISE_ASSIGN_OR_RETURN(const auto reply,
+                           CallFor<wire::SettingsReply>(
+                               &core_.control, type, native, core_.ShortCall(),
+                               core_.options.request_timeout_ms));
+  return SettingsResult{SettingsOf(*reply.table),
+                        EffectiveOf(reply->effective())};
+}
+
+Result<SettingsResult> ClientImpl::SetPolicy(std::string_view session,
+                                             const PolicyUpdate& update) {
+  wire::SetPolicyT set;
+  set.session = session;
+  if (update.policy) {
+    set.policy = *update.policy;
+    set.default_policy = update.policy->empty();
+  }
+  if (update.ttl_ms) {
+    if (*update.ttl_ms < 0) {
+      return InvalidArgumentError("policy: ttl is " +
+                                  std::to_string(*update.ttl_ms) +
+                                  " ms, at least 0 is wanted");
+    }
+    set.ttl_ms = *update.ttl_ms;
+  }
+  return CallForSettings(MessageType::kSetPolicy, set);
+}
+
+Result<SettingsResult> ClientImpl::Pin(std::string_view session,
+                                       int64_t until_ms) {
+  if (until_ms <= 0) {
+    return InvalidArgumentError("pin: until " + std::to_string(until_ms) +
+                                ", a time after 1970 is wanted");
+  }
+  return CallForSettings(MessageType::kPin, PinOf(session, until_ms));
 }
 
 Result<std::vector<SessionSummary>> ClientImpl::List(std::string_view prefix,

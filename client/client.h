@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <shared_mutex>
 #include <span>
 #include <string>
@@ -33,6 +34,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/duration.h"
 #include "base/hash.h"
 #include "base/status.h"
 #include "client/kv_layout.h"
@@ -284,6 +286,38 @@ class RestoreTicket {
   virtual std::vector<TierRange> ValidRanges() = 0;
 };
 
+// What a session was told about sinking, docs/format/policy.md: nothing, at
+// first. All of it stays through saves and rewinds; a fork gets policy and TTL.
+struct SessionSettings {
+  std::string policy;  // in its canonical form; empty: the daemon's default
+  // Idle time after which it is removed; 0: the daemon's default; kForeverMs:
+  // never.
+  int64_t ttl_ms = 0;
+  // It neither sinks nor is removed by its TTL until then, in ms since 1970;
+  // 0: not pinned; kForeverMs: for ever.
+  int64_t pinned_until_ms = 0;
+  bool operator==(const SessionSettings&) const = default;
+};
+
+// What it follows, the daemon's defaults filled in.
+struct EffectivePolicy {
+  std::string policy;  // empty: see `problem`
+  int64_t ttl_ms = kForeverMs;
+  // Why the session's own policy can't be followed: then it does not sink.
+  std::string problem;
+};
+
+struct SettingsResult {
+  SessionSettings own;
+  EffectivePolicy effective;
+};
+
+// What is unset stays as it is.
+struct PolicyUpdate {
+  std::optional<std::string> policy;  // empty: back to the default
+  std::optional<int64_t> ttl_ms;      // 0: back to the default
+};
+
 struct SessionSummary {
   std::string name;
   ModelId model;
@@ -293,6 +327,7 @@ struct SessionSummary {
   int64_t changed_ms = 0;
   int64_t last_use_ms = 0;
   std::vector<std::pair<std::string, std::string>> labels;
+  SessionSettings settings;
 };
 
 struct CommitSummary {
@@ -315,6 +350,7 @@ struct SessionDetails {
   std::vector<std::pair<Tier, uint64_t>> segments_by_tier;
   // Of those, coded with a profile of other weights than the model's.
   uint64_t other_weights_segments = 0;
+  EffectivePolicy effective;
 };
 
 struct PutProfileOptions {
@@ -390,6 +426,20 @@ class Client {
       std::string_view session, uint64_t tokens,
       std::span<const TokenId> pending) = 0;
   virtual Status Remove(std::string_view session) = 0;
+
+  // How far the session may sink, and when it is removed. Beside saves and
+  // rewinds too: neither disturbs the other, and the session's version stays
+  // the same. kInvalidArgument for a text that is no policy, with the column
+  // that is wrong and what is expected there; for a ladder that the daemon
+  // doesn't have, or that lacks one of the tiers; and for a TTL that is none.
+  virtual Result<SettingsResult> SetPolicy(std::string_view session,
+                                           const PolicyUpdate& update) = 0;
+  // Keeps it as it is until this time (ms since 1970), or with kForeverMs
+  // until it is unpinned. kInvalidArgument for a time that is over.
+  virtual Result<SettingsResult> Pin(std::string_view session,
+                                     int64_t until_ms) = 0;
+  virtual Result<SettingsResult> Unpin(std::string_view session) = 0;
+
   virtual Result<std::vector<SessionSummary>> List(std::string_view prefix,
                                                    std::string_view cursor,
                                                    uint32_t limit) = 0;

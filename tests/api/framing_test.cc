@@ -155,8 +155,8 @@ TEST(FramingTest, RefusalsNameTheCheckAndBothNumbers) {
   const BadHeader cases[] = {
       {Resealed(good, 4, 2), "message: version is 2, spoken here is 1", 0},
       {Resealed(good, 6, 16), "message: flags is 16, known are 15", 9},
-      {Resealed(good, 5, 0), "message: type is 0, the highest known is 19", 9},
-      {Resealed(good, 5, 20), "message: type is 20, the highest known is 19",
+      {Resealed(good, 5, 0), "message: type is 0, the highest known is 21", 9},
+      {Resealed(good, 5, 22), "message: type is 22, the highest known is 21",
        9},
       {Resealed(good, 19, 0x10),
        "message: metadata bytes is 268435456, the limit is 33554432", 9},

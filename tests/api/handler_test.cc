@@ -275,6 +275,8 @@ TEST_F(HandlerTest, RequestsWithoutTheirFieldsAreRefused) {
   EXPECT_EQ(Code(MessageType::kRemove, wire::RemoveT()), kInvalid);
   EXPECT_EQ(Code(MessageType::kDescribe, wire::DescribeT()), kInvalid);
   EXPECT_EQ(Code(MessageType::kLease, wire::LeaseT()), kInvalid);
+  EXPECT_EQ(Code(MessageType::kSetPolicy, wire::SetPolicyT()), kInvalid);
+  EXPECT_EQ(Code(MessageType::kPin, wire::PinT()), kInvalid);
 }
 
 TEST_F(HandlerTest, NamesAreLimitedWhereverTheyAreGiven) {

@@ -17,6 +17,7 @@
 
 #include "api/handler.h"
 #include "base/clock.h"
+#include "base/duration.h"
 #include "store/memory_engine.h"
 #include "tests/api/raw_client.h"
 #include "tests/api/wire_worker.h"
@@ -140,6 +141,29 @@ Bytes SaveAndManage() {
   return said.bytes();
 }
 
+Bytes SaveAndSettings() {
+  Conversation said;
+  said.SaySave(
+      MakeWireSave(OneChannelModel(), "chat", ToyTokens(3, kTokens - 64)));
+  wire::SetPolicyT set;
+  set.session = "chat";
+  set.policy = "series: exact 1h, near 1d, tokens";
+  set.ttl_ms = 90 * kDayMs;
+  said.Say(MessageType::kSetPolicy, set);
+  wire::PinT pin;
+  pin.session = "chat";
+  pin.until_ms = kForeverMs;
+  said.Say(MessageType::kPin, pin);
+  wire::DescribeT describe;
+  describe.session = "chat";
+  said.Say(MessageType::kDescribe, describe);
+  set.policy.clear();
+  set.default_policy = true;
+  set.ttl_ms = 0;
+  said.Say(MessageType::kSetPolicy, set);
+  return said.bytes();
+}
+
 class ConversationSeedTest : public testing::Test {
  protected:
   ConversationSeedTest()
@@ -218,6 +242,13 @@ TEST_F(ConversationSeedTest, SavesAndMatches) {
 TEST_F(ConversationSeedTest, SavesAndManages) {
   const Bytes seed =
       SeedInCorpus("message_fuzz/save_and_manage", SaveAndManage());
+  EXPECT_LE(seed.size(), kMaxSeedBytes);
+  EXPECT_EQ(Serve(ByteView(seed).subspan(1)), 0u);
+}
+
+TEST_F(ConversationSeedTest, SavesAndSettles) {
+  const Bytes seed =
+      SeedInCorpus("message_fuzz/save_and_settings", SaveAndSettings());
   EXPECT_LE(seed.size(), kMaxSeedBytes);
   EXPECT_EQ(Serve(ByteView(seed).subspan(1)), 0u);
 }
