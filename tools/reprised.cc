@@ -124,6 +124,7 @@ class Daemon {
     context_.jobs = jobs_.get();
     context_.stats_json = [this] { return StatsJson(Stats()); };
     context_.default_durability = options.durability;
+    context_.policies = config_.policies;
     context_.limits.in_flight_bytes = config_.connection_upload_bytes;
     REPRISE_ASSIGN_OR_RETURN(
         server_, Server::Start(&context_, ServerOptionsOf(config_)));

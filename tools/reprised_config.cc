@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <istream>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -15,6 +16,9 @@
 #include <vector>
 
 #include "api/listen_address.h"
+#include "base/duration.h"
+#include "store/policy.h"
+#include "tools/ladder_config.h"
 
 namespace reprise {
 namespace {
@@ -51,12 +55,44 @@ std::string ValueOf(const std::string& variable) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
+constexpr char kLadder[] = "ladder";
+
+// Settings of ladders have a form of their own in a file: a key `near` in a
+// section [ladder.series], or `ladder.series.near`. To CLI11 it is one option
+// with a list, "series.near=...".
+std::vector<CLI::ConfigItem> WithLadders(std::vector<CLI::ConfigItem> items) {
+  CLI::ConfigItem ladder;
+  ladder.name = kLadder;
+  std::erase_if(items, [&](const CLI::ConfigItem& item) {
+    const bool is_list = item.parents.empty() && item.name == kLadder;
+    const bool is_below = !item.parents.empty() && item.parents[0] == kLadder;
+    if (is_list) {
+      std::ranges::copy_if(item.inputs, std::back_inserter(ladder.inputs),
+                           [](const auto& text) { return !text.empty(); });
+      return true;
+    }
+    // Where a section begins and ends.
+    if (is_below && (item.name == "++" || item.name == "--")) return true;
+    if (!is_below || item.parents.size() != 2) return false;
+    std::string text = item.parents[1] + "." + item.name + "=";
+    // A text with commas outside of quotes has been taken for a list.
+    for (const std::string& part : item.inputs) {
+      text += (&part == &item.inputs.front() ? "" : ",") + part;
+    }
+    ladder.inputs.push_back(std::move(text));
+    return true;
+  });
+  if (!ladder.inputs.empty()) items.push_back(std::move(ladder));
+  return items;
+}
+
 // CLI11 asks the environment only for what neither command line nor file gave.
 // A variable is to win over the file: so the file does not give its key.
 class FileBelowEnvironment final : public CLI::ConfigTOML {
  public:
   std::vector<CLI::ConfigItem> from_config(std::istream& file) const override {
-    std::vector<CLI::ConfigItem> settings = CLI::ConfigTOML::from_config(file);
+    std::vector<CLI::ConfigItem> settings =
+        WithLadders(CLI::ConfigTOML::from_config(file));
     std::erase_if(settings, [](const CLI::ConfigItem& item) {
       return item.parents.empty() && !ValueOf(VariableOf(item.name)).empty();
     });
@@ -95,6 +131,7 @@ class Options {
  public:
   Options(CLI::App* app, ReprisedConfig* config) : app_(app), config_(config) {
     AddStore();
+    AddPolicies();
     AddNetwork();
     AddLimits();
     AddTimes();
@@ -136,6 +173,16 @@ class Options {
             "Memory for writes not yet in files");
     AddSeconds("collect-interval", &config_->collect_interval_s, 0,
                "Between collections of garbage (0: only on request)");
+  }
+
+  void AddPolicies() {
+    Add("policy", &config_->policy,
+        "How far sessions sink that have no policy of their own");
+    Add("ttl", &config_->ttl,
+        "Remove them after so much idle time: 2y, or never");
+    Add(kLadder, &config_->ladder,
+        "Which codec makes a tier: NAME.TIER=CODEC; several")
+        ->default_str("");  // an empty list is printed as one that is refused
   }
 
   void AddNetwork() {
@@ -181,6 +228,22 @@ class Options {
   CLI::App* app_;
   ReprisedConfig* config_;
 };
+
+// Policy, TTL and ladders hang together: read as a whole.
+Status ReadPolicies(ReprisedConfig* config) {
+  PolicyRules rules;
+  REPRISE_ASSIGN_OR_RETURN(
+      rules.ladders, SetLadderTiers(std::move(rules.ladders), config->ladder));
+  REPRISE_ASSIGN_OR_RETURN(rules.policy, ParsePolicy(config->policy));
+  REPRISE_RETURN_IF_ERROR(CheckPolicy(rules, rules.policy));
+  if (config->ttl != "never") {
+    const Result<int64_t> ttl_ms = ParseDuration(config->ttl);
+    if (!ttl_ms.ok()) return ttl_ms.status().WithContext("ttl");
+    rules.ttl_ms = *ttl_ms;
+  }
+  config->policies = std::move(rules);
+  return Status();
+}
 
 // What no single option can check.
 std::string CheckTogether(const CLI::App& app, const ReprisedConfig& config) {
@@ -240,6 +303,9 @@ ReprisedCommand ParseReprisedCommand(int argc, const char* const* argv) {
   }
   if (std::string wrong = CheckTogether(app, command.config); !wrong.empty()) {
     return Refused("reprised: " + wrong + "\n");
+  }
+  if (const Status read = ReadPolicies(&command.config); !read.ok()) {
+    return Refused("reprised: " + std::string(read.message()) + "\n");
   }
   if (check_only) {
     command.text = "the configuration is good\n";

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "store/policy_rules.h"
+
 namespace reprise {
 
 struct ReprisedConfig {
@@ -33,6 +35,13 @@ struct ReprisedConfig {
   int64_t write_timeout_s = 60;
   int64_t drain_timeout_s = 30;
   int64_t collect_interval_s = 600;
+
+  // Default policy and TTL of sessions, and changes to the ladders, as text.
+  std::string policy{kDefaultPolicyText};
+  std::string ttl = "never";
+  std::vector<std::string> ladder;  // "series.near=tsc:bits=8"
+  // What these three say together.
+  PolicyRules policies;
 
   std::string log_level = "info";
 };

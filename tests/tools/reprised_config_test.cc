@@ -6,7 +6,13 @@
 #include <fstream>
 #include <initializer_list>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "base/duration.h"
+#include "store/ladder.h"
+#include "store/policy.h"
+#include "store/policy_rules.h"
 
 namespace reprise {
 namespace {
@@ -197,6 +203,125 @@ TEST(ReprisedConfigTest, WhatIsPrintedCanBeRead) {
   ASSERT_TRUE(command.run) << command.text;
   EXPECT_EQ(command.config.memtable_bytes, 64ull << 20);
   EXPECT_EQ(command.config.dir, "/d");
+}
+
+// --- Policies and ladders. ---
+
+// The codec of a tier, as the daemon would use it.
+std::string CodecOf(const ReprisedCommand& command, std::string_view ladder,
+                    Tier tier) {
+  EXPECT_TRUE(command.run) << command.text;
+  const Ladder* found = FindLadder(command.config.policies.ladders, ladder);
+  const LadderTier* rung = found == nullptr ? nullptr : found->Find(tier);
+  return rung == nullptr ? "none" : rung->codec_choice;
+}
+
+TEST(ReprisedConfigTest, SessionsSinkDownTheDefaultLadderByDefault) {
+  const ReprisedCommand command = Parse({"--dir", "/d"});
+  ASSERT_TRUE(command.run) << command.text;
+  const PolicyRules& rules = command.config.policies;
+  EXPECT_EQ(FormatPolicy(rules.policy),
+            "exact 1h, near 1d, coarse 30d, archive 1y, tokens");
+  EXPECT_EQ(rules.ttl_ms, kForeverMs);
+  EXPECT_EQ(rules.ladders, BuiltInLadders());
+}
+
+TEST(ReprisedConfigTest, PoliciesComeFromFlagVariableAndFile) {
+  const std::string file = FileWith(
+      "dir = \"/d\"\npolicy = \"series: exact 2h, near 3d, tokens\"\n"
+      "ttl = \"2y\"\n");
+  const auto policy_of = [](const ReprisedCommand& command) {
+    EXPECT_TRUE(command.run) << command.text;
+    return FormatPolicy(command.config.policies.policy);
+  };
+  const ReprisedCommand from_file = Parse({"--config", file.c_str()});
+  EXPECT_EQ(policy_of(from_file), "series: exact 2h, near 3d, tokens");
+  EXPECT_EQ(from_file.config.policies.ttl_ms, 2 * kYearMs);
+  ScopedVariables set{{"REPRISE_POLICY", "exact 4h, near 5d, tokens"}};
+  EXPECT_EQ(policy_of(Parse({"--config", file.c_str()})),
+            "exact 4h, near 5d, tokens");
+  EXPECT_EQ(policy_of(Parse({"--config", file.c_str(), "--policy",
+                             "exact 6h, near 7d, tokens"})),
+            "exact 6h, near 1w, tokens");
+}
+
+TEST(ReprisedConfigTest, LaddersComeFromFlagVariableAndFile) {
+  const std::string file = FileWith(
+      "dir = \"/d\"\n"
+      "ladder.default.near = \"klt:tier=near,stages=4\"\n"
+      "[ladder.series]\n"
+      "coarse = \"tsc:bits=4,kappa=8\"\n"
+      "archive = \"vq:worst=0.2\"\n"
+      "[ladder.mine]\n"
+      "archive = \"vq\"\n");
+  const ReprisedCommand from_file = Parse({"--config", file.c_str()});
+  EXPECT_EQ(CodecOf(from_file, "default", Tier::kNear),
+            "klt:tier=near,stages=4");
+  EXPECT_EQ(CodecOf(from_file, "default", Tier::kCoarse), "klt:tier=coarse");
+  EXPECT_EQ(CodecOf(from_file, "series", Tier::kNear), "tsc:bits=8");
+  EXPECT_EQ(CodecOf(from_file, "series", Tier::kCoarse), "tsc:bits=4,kappa=8");
+  EXPECT_EQ(CodecOf(from_file, "series", Tier::kArchive), "vq:worst=0.2");
+  EXPECT_EQ(CodecOf(from_file, "mine", Tier::kArchive), "vq");
+  EXPECT_EQ(CodecOf(from_file, "mine", Tier::kNear), "none");
+  // What wins, wins as a whole.
+  const ReprisedCommand from_flags =
+      Parse({"--config", file.c_str(), "--ladder", "a.near=tsc:bits=8",
+             "--ladder", "a.archive=vq:worst=0.1,centroids=64", "--policy",
+             "a: exact 1h, near 1d, archive"});
+  EXPECT_EQ(CodecOf(from_flags, "a", Tier::kNear), "tsc:bits=8");
+  EXPECT_EQ(CodecOf(from_flags, "a", Tier::kArchive),
+            "vq:worst=0.1,centroids=64");
+  EXPECT_EQ(CodecOf(from_flags, "mine", Tier::kArchive), "none");
+  ScopedVariables set{{"REPRISE_LADDER", "b.near=tsc:bits=8"}};
+  const ReprisedCommand from_variable = Parse({"--config", file.c_str()});
+  EXPECT_EQ(CodecOf(from_variable, "b", Tier::kNear), "tsc:bits=8");
+  EXPECT_EQ(CodecOf(from_variable, "mine", Tier::kArchive), "none");
+}
+
+TEST(ReprisedConfigTest, ALadderAsItIsPrintedCanBeRead) {
+  const ReprisedCommand printed =
+      Parse({"--dir", "/d", "--policy", "mine: exact 1h, near 1d, tokens",
+             "--ladder", "mine.near=tsc:bits=8,kappa=8", "--ladder",
+             "default.near=klt:tier=near,stages=4", "--ttl", "90d",
+             "--print-config"});
+  EXPECT_EQ(printed.exit_code, 0);
+  const std::string file = FileWith(printed.text);
+  const ReprisedCommand command = Parse({"--config", file.c_str()});
+  EXPECT_EQ(CodecOf(command, "mine", Tier::kNear), "tsc:bits=8,kappa=8")
+      << printed.text;
+  EXPECT_EQ(CodecOf(command, "default", Tier::kNear), "klt:tier=near,stages=4");
+  EXPECT_EQ(command.config.policies.policy.ladder, "mine");
+  EXPECT_EQ(command.config.policies.ttl_ms, 90 * kDayMs);
+}
+
+TEST(ReprisedConfigTest, WhatIsWrongWithAPolicyIsSaid) {
+  const struct {
+    std::vector<const char*> arguments;
+    const char* error;
+  } kCases[] = {
+      {{"--policy", "exact 1h, nera"}, "policy: column 11: a tier is expected"},
+      {{"--policy", "mine: exact"}, "policy: there is no ladder \"mine\""},
+      {{"--policy", "mine: exact 1h, near", "--ladder", "mine.archive=vq"},
+       "policy: ladder \"mine\" has no tier near"},
+      {{"--ttl", "90"}, "ttl: duration: column 3: a unit is expected"},
+      {{"--ladder", "series.near=vq"},
+       "ladder series.near=vq: \"vq\" makes tier archive"},
+      {{"--ladder", "near=vq"}, "NAME.TIER=CODEC is wanted"},
+  };
+  for (const auto& each : kCases) {
+    std::vector<const char*> arguments = {"--dir", "/d", "--check-config"};
+    arguments.insert(arguments.end(), each.arguments.begin(),
+                     each.arguments.end());
+    const ReprisedCommand command = Parse(arguments);
+    EXPECT_EQ(command.exit_code, 2) << each.error;
+    EXPECT_NE(command.text.find(each.error), std::string::npos) << command.text;
+  }
+  for (const char* text :
+       {"[ladder]\nnear = \"vq\"\n", "[ladder.a.b]\nnear = \"vq\"\n",
+        "[ladders.a]\nnear = \"vq\"\n", "[ladder.a]\nnera = \"vq\"\n"}) {
+    const std::string file = FileWith(std::string("dir = \"/d\"\n") + text);
+    EXPECT_EQ(Parse({"--config", file.c_str()}).exit_code, 2) << text;
+  }
 }
 
 TEST(ReprisedConfigTest, CheckingRunsNothing) {
