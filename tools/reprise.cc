@@ -114,6 +114,7 @@ int main(int argc, char** argv) {
   // So that `reprise ls --json` works as `reprise --json ls` does.
   app.fallthrough();
   reprise::AddSessionCommands(&app, &context);
+  reprise::AddPolicyCommands(&app, &context);
   reprise::AddTransferCommands(&app, &context);
   reprise::AddStoreCommands(&app, &context);
   reprise::AddModelCommands(&app, &context);

@@ -40,11 +40,20 @@ struct CommandContext {
 
 // Each adds commands to `app` that set context->run.
 void AddSessionCommands(CLI::App* app, CommandContext* context);
+void AddPolicyCommands(CLI::App* app, CommandContext* context);
 void AddStoreCommands(CLI::App* app, CommandContext* context);
 void AddTransferCommands(CLI::App* app, CommandContext* context);
 void AddModelCommands(CLI::App* app, CommandContext* context);
 void AddCalibrateCommand(CLI::App* app, CommandContext* context);
 void AddProfileCommands(CLI::App* app, CommandContext* context);
+
+// A session's own settings, "default" for those that it has not; and with
+// what it follows, and where it stands on its ladder.
+nlohmann::json SettingsJson(const SessionSettings& own);
+nlohmann::json SettingsJson(const SessionDetails& details);
+// The same for people: in a line, and as a table.
+std::string SettingsLine(const SessionSettings& own);
+std::string SettingsText(const SessionDetails& details);
 
 // The models that sessions are of.
 Result<std::vector<ModelId>> ModelsWithSessions(Client* client);

@@ -36,7 +36,8 @@ json SummaryJson(const SessionSummary& session) {
           {"created_ms", session.created_ms},
           {"changed_ms", session.changed_ms},
           {"last_use_ms", session.last_use_ms},
-          {"labels", LabelsJson(session)}};
+          {"labels", LabelsJson(session)},
+          {"settings", SettingsJson(session.settings)}};
 }
 
 json VersionJson(const std::string& session, const SessionVersion& version) {
@@ -79,7 +80,8 @@ Status RunStatus(CommandContext* context) {
 
 Status RunList(CommandContext* context, const std::string& prefix) {
   REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
-  Table table({"session", ">tokens", "model", "head", "changed", "used"});
+  Table table(
+      {"session", ">tokens", "model", "head", "changed", "used", "policy"});
   json list = json::array();
   std::string cursor;
   while (true) {
@@ -91,7 +93,8 @@ Status RunList(CommandContext* context, const std::string& prefix) {
       table.Add({Printable(session.name), FormatCount(session.tokens),
                  session.model.ShortHex(), session.version.head.ShortHex(),
                  FormatTime(session.changed_ms),
-                 FormatTime(session.last_use_ms)});
+                 FormatTime(session.last_use_ms),
+                 SettingsLine(session.settings)});
     }
     cursor = page.back().name;
   }
@@ -102,6 +105,7 @@ Status RunList(CommandContext* context, const std::string& prefix) {
 
 json DetailsJson(const SessionDetails& details) {
   json shown = SummaryJson(details.summary);
+  shown["settings"] = SettingsJson(details);
   json history = json::array();
   for (const CommitSummary& line : details.history) {
     history.push_back({{"commit", line.commit.Hex()},
@@ -151,7 +155,7 @@ std::string DetailsText(const SessionDetails& details) {
   for (const auto& [tier, count] : details.segments_by_tier) {
     tiers.Add({std::string(TierName(tier)), FormatCount(count)});
   }
-  text += tiers.ToString() + "\n";
+  text += tiers.ToString() + "\n" + SettingsText(details) + "\n";
   if (details.other_weights_segments > 0) {
     text += FormatCount(details.other_weights_segments) +
             " segments are coded with a profile of other weights than the "

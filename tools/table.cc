@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "base/check.h"
@@ -66,6 +68,31 @@ std::string FormatTime(int64_t wall_ms) {
   char text[32];
   std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
   return text;
+}
+
+Result<int64_t> ParseTime(const std::string& text) {
+  // What a text of each length looks like, with 0 for any digit.
+  static constexpr std::string_view kShapes[] = {
+      "0000-00-00", "0000-00-00 00:00", "0000-00-00 00:00:00"};
+  std::string wanted = text;
+  if (wanted.ends_with('Z')) wanted.pop_back();
+  if (wanted.size() > 10 && wanted[10] == 'T') wanted[10] = ' ';
+  std::string shape = wanted;
+  for (char& c : shape) c = c >= '0' && c <= '9' ? '0' : c;
+  const Status refused = InvalidArgumentError(
+      "time: a time in UTC is expected, such as 2027-01-31 or "
+      "2027-01-31T12:00:00");
+  if (std::ranges::find(kShapes, shape) == std::end(kShapes)) return refused;
+  std::tm parts{};
+  std::sscanf(wanted.c_str(), "%4d-%2d-%2d %2d:%2d:%2d", &parts.tm_year,
+              &parts.tm_mon, &parts.tm_mday, &parts.tm_hour, &parts.tm_min,
+              &parts.tm_sec);
+  parts.tm_year -= 1900;
+  parts.tm_mon -= 1;
+  const int64_t wall_ms = int64_t{timegm(&parts)} * 1000;
+  // 31 February becomes a day of March: not what was written.
+  if (wall_ms <= 0 || !FormatTime(wall_ms).starts_with(wanted)) return refused;
+  return wall_ms;
 }
 
 std::string FormatCount(uint64_t count) {

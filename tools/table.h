@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/status.h"
+
 namespace reprise {
 
 // Rows of cells, each column as wide as its widest cell. A column whose title
@@ -28,6 +30,10 @@ class Table {
 std::string FormatBytes(uint64_t bytes);
 // "2026-11-24 15:23:16" in UTC; "-" for 0.
 std::string FormatTime(int64_t wall_ms);
+// The way back: "2026-11-24", with " 15:23" or " 15:23:16" behind it or not,
+// where "T" may stand for the blank and "Z" at the end. kInvalidArgument for
+// other text, for days that there are not, and for 1970 and before.
+Result<int64_t> ParseTime(const std::string& text);
 // "1,234,567".
 std::string FormatCount(uint64_t count);
 // With control bytes replaced by '?': names come from others.

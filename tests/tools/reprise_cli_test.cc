@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+#include "base/duration.h"
 #include "client/export_format.h"
 #include "codec/klt_profile_format.h"
 #include "store/engine.h"
@@ -36,10 +38,10 @@ using testing::AssertionFailure;
 using testing::AssertionResult;
 using testing::AssertionSuccess;
 
-const char* const kCommands[] = {"status",     "ls",        "show", "match",
-                                 "fork",       "rewind",    "rm",   "export",
-                                 "import",     "fsck",      "gc",   "verify",
-                                 "dump-frame", "calibrate", "plan", "profile"};
+const char* const kCommands[] = {
+    "status", "ls",      "show",   "match", "fork",   "rewind",     "rm",
+    "export", "import",  "fsck",   "gc",    "verify", "dump-frame", "calibrate",
+    "plan",   "profile", "policy", "pin",   "unpin"};
 
 std::string TextOf(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -383,6 +385,76 @@ TEST_F(RepriseCliTest, RewindsToTokensAndToACommit) {
   RunJson("rewind chat-1 --tokens 0");
   EXPECT_EQ(TokensOf("chat-1"), 0u);
   EXPECT_EQ(RunJson("verify chat-1")["ok"], true);
+}
+
+TEST_F(RepriseCliTest, SetsAndShowsAPolicy) {
+  SaveSessions();
+  const json before = RunJson("policy chat-1");
+  EXPECT_EQ(before["policy"], "default");
+  EXPECT_EQ(before["ttl"], "default");
+  EXPECT_EQ(before["effective"]["policy"],
+            "exact 1h, near 1d, coarse 30d, archive 1y, tokens");
+  EXPECT_EQ(before["effective"]["ttl"], "never");
+  EXPECT_EQ(before["wanted_tier"], "exact");
+  EXPECT_EQ(before["next_step"]["tier"], "near");
+  const int64_t changed_ms = RunJson("show chat-1")["changed_ms"];
+  EXPECT_GE(before["next_step"]["at_ms"], changed_ms + 3'600'000);
+
+  // As one word or as several.
+  EXPECT_EQ(RunJson("policy chat-1 'exact 60m,near 2d, tokens'")["policy"],
+            "exact 1h, near 2d, tokens");
+  const json set =
+      RunJson("policy chat-1 series: exact 60m, near 3d, tokens --ttl 90d");
+  EXPECT_EQ(set["policy"], "series: exact 1h, near 3d, tokens");
+  EXPECT_EQ(set["ttl"], "90d");
+  EXPECT_EQ(RunJson("policy chat-1 --ttl never")["policy"], set["policy"]);
+  EXPECT_EQ(RunJson("ls chat-1")[0]["settings"],
+            (json{{"policy", set["policy"]},
+                  {"ttl", "never"},
+                  {"pinned", false},
+                  {"pinned_until_ms", nullptr}}));
+  EXPECT_TRUE(Holds(Run("ls").out,
+                    "series: exact 1h, near 3d, tokens; ttl "
+                    "never\n"));
+  const Outcome text = Run("show chat-1");
+  EXPECT_TRUE(Holds(text.out, "series: exact 1h, near 3d, tokens"));
+  EXPECT_TRUE(Holds(text.out, "exact; if not used, near from 20"));
+  const json back = RunJson("policy chat-1 --default");
+  EXPECT_EQ(back["policy"], "default");
+  EXPECT_EQ(back["ttl"], "default");
+  EXPECT_TRUE(Holds(Run("policy chat-1").out, "the daemon's default"));
+}
+
+TEST_F(RepriseCliTest, RefusesAPolicyWithItsColumn) {
+  SaveSessions();
+  ExpectFailure("policy chat-1 exact 1h, nera 1d",
+                "policy: column 11: a tier is expected");
+  ExpectFailure("policy chat-1 mine: exact", "there is no ladder \"mine\"");
+  ExpectFailure("policy chat-1 --ttl 3", "--ttl: duration: column 2: a unit");
+  ExpectFailure("policy nobody exact", "session does not exist");
+  EXPECT_EQ(Run("policy chat-1 exact --default").exit_code, 2);
+  EXPECT_EQ(RunJson("show chat-1")["settings"]["policy"], "default");
+}
+
+TEST_F(RepriseCliTest, PinsAndUnpins) {
+  SaveSessions();
+  json pinned = RunJson("pin chat-1");
+  EXPECT_EQ(pinned["pinned"], true);
+  EXPECT_EQ(pinned["pinned_until_ms"], nullptr);
+  EXPECT_TRUE(Holds(Run("ls chat-1").out, "default; pinned for ever\n"));
+  const int64_t now_ms = SystemClock().WallMs();
+  pinned = RunJson("pin chat-1 --for 30d");
+  EXPECT_GE(pinned["pinned_until_ms"], now_ms + 30 * kDayMs);
+  EXPECT_LE(pinned["pinned_until_ms"], now_ms + 31 * kDayMs);
+  pinned = RunJson("pin chat-1 --until 2999-12-31T12:00");
+  EXPECT_EQ(pinned["pinned_until_ms"], 32'503'636'800'000);
+  EXPECT_TRUE(Holds(Run("show chat-1").out, "until 2999-12-31 12:00:00"));
+  EXPECT_EQ(RunJson("unpin chat-1")["pinned"], false);
+  ExpectFailure("pin chat-1 --until 2001-01-01", "pin: until 978307200000");
+  ExpectFailure("pin chat-1 --until tomorrow", "--until: time: a time in UTC");
+  ExpectFailure("pin chat-1 --for ever", "--for: duration: column 1");
+  ExpectFailure("unpin nobody", "session does not exist");
+  EXPECT_EQ(Run("pin chat-1 --for 1d --until 2999-12-31").exit_code, 2);
 }
 
 TEST_F(RepriseCliTest, RemovesASessionAndCollectsItsBytes) {
