@@ -132,6 +132,14 @@ class FakeClient : public Client {
     return No();
   }
   Status Remove(std::string_view) override { return No(); }
+  Result<SettingsResult> SetPolicy(std::string_view,
+                                   const PolicyUpdate&) override {
+    return No();
+  }
+  Result<SettingsResult> Pin(std::string_view, int64_t) override {
+    return No();
+  }
+  Result<SettingsResult> Unpin(std::string_view) override { return No(); }
   Result<std::vector<SessionSummary>> List(std::string_view, std::string_view,
                                            uint32_t) override {
     return No();
