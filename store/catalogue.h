@@ -306,6 +306,13 @@ class Catalogue {
   virtual Result<SessionRecord> Pin(const DomainId& tenant,
                                     std::string_view name,
                                     int64_t until_ms) = 0;
+  // Removes it if `is_due` holds for what it is at that moment; asked again
+  // when somebody changed it meanwhile, so that a session that is saved to
+  // right then stays. For removals that nobody asked for by name, as by a TTL.
+  // Whether it was removed; kNotFound.
+  virtual Result<bool> RemoveSessionIf(
+      const DomainId& tenant, std::string_view name,
+      const std::function<bool(const SessionInfo&)>& is_due) = 0;
 
   // Batched in memory, written by Flush and every few seconds.
   virtual void MarkUsed(const DomainId& tenant, std::string_view name) = 0;

@@ -82,6 +82,9 @@ class CatalogueImpl final : public Catalogue {
                                   const PolicyChange& change) override;
   Result<SessionRecord> Pin(const DomainId& tenant, std::string_view name,
                             int64_t until_ms) override;
+  Result<bool> RemoveSessionIf(
+      const DomainId& tenant, std::string_view name,
+      const std::function<bool(const SessionInfo&)>& is_due) override;
   void MarkUsed(const DomainId& tenant, std::string_view name) override;
   Status Flush() override;
 
@@ -134,6 +137,11 @@ class CatalogueImpl final : public Catalogue {
   Result<CommitOutcome> Swing(const DomainId& tenant, std::string_view name,
                               HeadVersion expected, SessionRecord next,
                               const Begun& begun, Durability durability);
+  // When the session of this key was last used, also if that is not written
+  // yet; 0: not known.
+  Result<int64_t> LastUse(const std::string& key);
+  // Of a session that is gone.
+  Status ForgetLastUse(const std::string& key);
   // Changes a session's settings, again until nobody was faster.
   Result<SessionRecord> ChangeSettings(
       const DomainId& tenant, std::string_view name,

@@ -236,6 +236,21 @@ Status CatalogueImpl::RemoveSession(const DomainId& tenant,
     // It moved meanwhile; it is to go all the same.
     if (!removed.Is(StatusCode::kFailedPrecondition)) return removed;
   }
+  return ForgetLastUse(key);
+}
+
+Result<int64_t> CatalogueImpl::LastUse(const std::string& key) {
+  const std::string_view view = key;
+  std::vector<HeadRecord> written;
+  REPRISE_RETURN_IF_ERROR(
+      engine_->GetHeads(HeadSpace::kLastUse, {&view, 1}, &written));
+  std::lock_guard lock(last_use_mutex_);
+  const auto found = last_use_ms_.find(key);
+  const int64_t gathered_ms = found == last_use_ms_.end() ? 0 : found->second;
+  return std::max(LastUseOf(written[0]), gathered_ms);
+}
+
+Status CatalogueImpl::ForgetLastUse(const std::string& key) {
   {
     std::lock_guard lock(last_use_mutex_);
     last_use_ms_.erase(key);

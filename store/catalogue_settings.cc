@@ -2,6 +2,7 @@
 // that a save swings, so both sides go on from what the other wrote: here by
 // trying again, in Swing by keeping settings that were changed meanwhile.
 #include <string>
+#include <utility>
 
 #include "base/duration.h"
 #include "store/catalogue_impl.h"
@@ -74,6 +75,28 @@ Result<SessionRecord> CatalogueImpl::Pin(const DomainId& tenant,
   return ChangeSettings(tenant, name, [&](SessionRecord* record) {
     record->pinned_until_ms = until_ms;
   });
+}
+
+Result<bool> CatalogueImpl::RemoveSessionIf(
+    const DomainId& tenant, std::string_view name,
+    const std::function<bool(const SessionInfo&)>& is_due) {
+  REPRISE_RETURN_IF_ERROR(CheckSessionName(name));
+  const std::string key = DomainKey(tenant, AsBytes(name));
+  while (true) {
+    REPRISE_ASSIGN_OR_RETURN(VersionedSession session,
+                             LoadSession(tenant, name));
+    SessionInfo info;
+    info.name = name;
+    info.record = std::move(session.record);
+    REPRISE_ASSIGN_OR_RETURN(info.last_use_ms, LastUse(key));
+    if (!is_due(info)) return false;
+    const Status removed = engine_->RemoveHead(
+        HeadSpace::kSession, key, session.version, options_.durability);
+    if (removed.ok()) break;
+    if (!removed.Is(StatusCode::kFailedPrecondition)) return removed;
+  }
+  REPRISE_RETURN_IF_ERROR(ForgetLastUse(key));
+  return true;
 }
 
 }  // namespace reprise

@@ -50,6 +50,13 @@ bool IsPinned(const SessionRecord& session, int64_t now_ms) {
          now_ms < session.pinned_until_ms;
 }
 
+bool IsExpired(const PolicyRules& rules, const SessionInfo& session,
+               int64_t now_ms) {
+  const int64_t ttl_ms = TtlOf(rules, session.record);
+  return ttl_ms != kForeverMs && !IsPinned(session.record, now_ms) &&
+         IdleMs(session, now_ms) >= ttl_ms;
+}
+
 int64_t IdleMs(const SessionInfo& session, int64_t now_ms) {
   const int64_t since_ms =
       std::max({session.last_use_ms, session.record.changed_ms,

@@ -40,6 +40,11 @@ Result<Policy> PolicyOf(const PolicyRules& rules, const SessionRecord& session);
 int64_t TtlOf(const PolicyRules& rules, const SessionRecord& session);
 bool IsPinned(const SessionRecord& session, int64_t now_ms);
 
+// Not pinned, and idle for as long as its TTL: to be removed. What TTLs go by
+// is a clock that may jump: whoever calls this makes sure that it did not.
+bool IsExpired(const PolicyRules& rules, const SessionInfo& session,
+               int64_t now_ms);
+
 // How long nobody used, changed or made it; not below 0.
 int64_t IdleMs(const SessionInfo& session, int64_t now_ms);
 

@@ -65,6 +65,9 @@ class CatalogueModelTest : public testing::TestWithParam<Param> {
   struct Expected {
     Tokens tokens;
     std::vector<std::pair<CommitId, Tokens>> former;  // latest first
+    std::string policy;
+    int64_t ttl_ms = 0;
+    int64_t pinned_until_ms = 0;
   };
   struct Daemon {
     std::unique_ptr<Engine> engine;
@@ -110,7 +113,7 @@ class CatalogueModelTest : public testing::TestWithParam<Param> {
 
   void Operate() {
     Daemon& daemon = daemons_[random_->Below(2)];
-    switch (random_->Below(12)) {
+    switch (random_->Below(13)) {
       case 0:
       case 1:
         return Save(&daemon, NewName(), RandomTokens());
@@ -133,6 +136,8 @@ class CatalogueModelTest : public testing::TestWithParam<Param> {
       case 10:
         if (random_->OneIn(5)) Reopen(&daemons_[1]);
         return Verify(SomeName());
+      case 11:
+        return Settle(&daemon);
       default:
         return Collect(random_->Below(20));
     }
@@ -226,7 +231,28 @@ class CatalogueModelTest : public testing::TestWithParam<Param> {
       return;
     }
     ASSERT_TRUE(forked.ok()) << forked.status().ToString();
-    sessions_[to] = {tokens, {}};
+    sessions_[to] = {tokens, {}, source.policy, source.ttl_ms};
+  }
+
+  void Settle(Daemon* daemon) {
+    const std::string name = SomeName();
+    if (name.empty()) return;
+    Expected& expected = sessions_[name];
+    Result<SessionRecord> set = NotFoundError("not tried yet");
+    if (random_->OneIn(3)) {
+      expected.pinned_until_ms =
+          random_->OneIn(2) ? 0 : clock_.WallMs() + 1 + time_;
+      set = daemon->catalogue->Pin(tenant_, name, expected.pinned_until_ms);
+    } else if (random_->OneIn(2)) {
+      expected.policy = random_->OneIn(2) ? "" : "exact 1h, tokens";
+      set = daemon->catalogue->SetPolicy(tenant_, name,
+                                         {.policy = expected.policy});
+    } else {
+      expected.ttl_ms = static_cast<int64_t>(random_->Below(3)) * 1'000;
+      set = daemon->catalogue->SetPolicy(tenant_, name,
+                                         {.ttl_ms = expected.ttl_ms});
+    }
+    ASSERT_TRUE(set.ok()) << set.status().ToString();
   }
 
   void Rewind(Daemon* daemon) {
@@ -326,6 +352,11 @@ class CatalogueModelTest : public testing::TestWithParam<Param> {
     const auto plan = daemons_[0].catalogue->PlanFetch(tenant_, request);
     ASSERT_TRUE(plan.ok()) << plan.status().ToString();
     EXPECT_EQ(sessions_[name].tokens, Read(*plan));
+    const auto session = daemons_[1].catalogue->GetSession(tenant_, name);
+    ASSERT_TRUE(session.ok()) << session.status().ToString();
+    EXPECT_EQ(sessions_[name].policy, session->record.policy);
+    EXPECT_EQ(sessions_[name].ttl_ms, session->record.ttl_ms);
+    EXPECT_EQ(sessions_[name].pinned_until_ms, session->record.pinned_until_ms);
     for (const auto& [commit, tokens] : sessions_[name].former) {
       request.commit = commit;
       const auto former = daemons_[0].catalogue->PlanFetch(tenant_, request);

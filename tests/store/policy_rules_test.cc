@@ -92,6 +92,26 @@ TEST(PolicyRulesTest, APinEnds) {
   EXPECT_TRUE(IsPinned(session, kForeverMs));
 }
 
+TEST(PolicyRulesTest, ASessionExpiresAtItsTtlUnlessItIsPinned) {
+  PolicyRules rules;
+  SessionInfo session;
+  session.record.created_ms = 1'000;
+  EXPECT_FALSE(IsExpired(rules, session, kYearMs));  // by default never
+  rules.ttl_ms = kDayMs;
+  EXPECT_FALSE(IsExpired(rules, session, 999 + kDayMs));
+  EXPECT_TRUE(IsExpired(rules, session, 1'000 + kDayMs));
+  session.record.pinned_until_ms = 1'001 + kDayMs;
+  EXPECT_FALSE(IsExpired(rules, session, 1'000 + kDayMs));
+  EXPECT_TRUE(IsExpired(rules, session, 1'001 + kDayMs));
+  session.record.pinned_until_ms = 0;
+  session.record.ttl_ms = kForeverMs;
+  EXPECT_FALSE(IsExpired(rules, session, kYearMs));
+  session.record.ttl_ms = kHourMs;
+  EXPECT_TRUE(IsExpired(rules, session, kDayMs));
+  session.last_use_ms = kDayMs - 1;
+  EXPECT_FALSE(IsExpired(rules, session, kDayMs));
+}
+
 TEST(PolicyRulesTest, IdleTimeCountsFromTheLatestOfAll) {
   SessionInfo session;
   session.record.created_ms = 100;

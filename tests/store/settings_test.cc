@@ -1,6 +1,7 @@
 // A session's policy, TTL and pin, alone and beside saves, forks and rewinds.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -230,6 +231,97 @@ TEST_F(SettingsTest, DoNotHideAHeadThatMoved) {
   REPRISE_EXPECT_CODE(kFailedPrecondition, rewound);
   EXPECT_EQ(Session("chat").token_count, 128u);
   EXPECT_EQ(Session("chat").pinned_until_ms, kForeverMs);
+}
+
+// --- Removal of what is due. ---
+
+TEST_F(SettingsTest, OnlyWhatIsDueIsRemoved) {
+  const auto refused = catalogue_->RemoveSessionIf(
+      tenant_, "chat", [](const SessionInfo&) { return false; });
+  REPRISE_ASSERT_OK(refused.status());
+  EXPECT_FALSE(*refused);
+  EXPECT_EQ(Session("chat").token_count, 100u);
+  const auto removed =
+      catalogue_->RemoveSessionIf(tenant_, "chat", [](const SessionInfo& info) {
+        return info.name == "chat" && info.record.token_count == 100;
+      });
+  REPRISE_ASSERT_OK(removed.status());
+  EXPECT_TRUE(*removed);
+  REPRISE_EXPECT_CODE(kNotFound, catalogue_->GetSession(tenant_, "chat"));
+  REPRISE_EXPECT_CODE(
+      kNotFound, catalogue_->RemoveSessionIf(
+                     tenant_, "chat", [](const SessionInfo&) { return true; }));
+}
+
+// Uses that are not written yet count too.
+TEST_F(SettingsTest, ASessionThatWasJustUsedIsSeenAsUsed) {
+  REPRISE_ASSERT_OK(catalogue_->Flush());
+  clock_.AdvanceMs(1'000'000);
+  catalogue_->MarkUsed(tenant_, "chat");  // written
+  clock_.AdvanceMs(10);
+  catalogue_->MarkUsed(tenant_, "chat");  // gathered
+  int64_t seen_ms = 0;
+  REPRISE_ASSERT_OK(catalogue_
+                        ->RemoveSessionIf(tenant_, "chat",
+                                          [&](const SessionInfo& info) {
+                                            seen_ms = info.last_use_ms;
+                                            return false;
+                                          })
+                        .status());
+  EXPECT_EQ(seen_ms, clock_.WallMs());
+  EXPECT_EQ(catalogue_->GetSession(tenant_, "chat")->last_use_ms,
+            clock_.WallMs() - 10);
+}
+
+// A save or a pin before call N of the removal, for all N: the session stays,
+// with what was saved. After the last call it is gone.
+TEST_F(SettingsTest, ASessionThatIsSavedToOrPinnedMeanwhileStays) {
+  for (const bool pins : {false, true}) {
+    bool interrupted = true;
+    int most = 0;
+    for (int n = 0; interrupted; ++n) {
+      ASSERT_LT(n, 20);
+      const std::string name = (pins ? "p" : "s") + std::to_string(n);
+      REPRISE_ASSERT_OK(worker_.Save(name, Head(100)).status());
+      FailingEngine hooked(engine_.get());
+      const auto catalogue = OpenCatalogue(&hooked);
+      int calls = 0;
+      interrupted = false;
+      hooked.before = [&]() -> Status {
+        if (calls++ == n) {
+          interrupted = true;
+          const Status done =
+              pins ? catalogue_->Pin(tenant_, name, kForeverMs).status()
+                   : worker_.Save(name, Head(200)).status();
+          // Where the session is gone already, a save makes it anew.
+          EXPECT_TRUE(done.ok() || done.Is(StatusCode::kNotFound));
+        }
+        return Status();
+      };
+      int asked = 0;
+      const auto removed = catalogue->RemoveSessionIf(
+          tenant_, name, [&](const SessionInfo& info) {
+            ++asked;
+            return info.record.token_count == 100 &&
+                   info.record.pinned_until_ms == 0;
+          });
+      REPRISE_ASSERT_OK(removed.status());
+      EXPECT_GE(asked, 1);
+      const auto now = catalogue_->GetSession(tenant_, name);
+      if (!*removed) {
+        ASSERT_TRUE(interrupted);
+        REPRISE_ASSERT_OK(now.status());
+        EXPECT_EQ(now->record.token_count, pins ? 100u : 200u);
+        REPRISE_ASSERT_OK(ReadAll(name));
+        most = std::max(most, n);
+      } else if (now.ok()) {
+        // Made anew after it was removed.
+        EXPECT_FALSE(pins);
+        EXPECT_EQ(now->record.version, 1u);
+      }
+    }
+    EXPECT_GE(most, 2);  // up to the removal itself
+  }
 }
 
 // Threads that change each of the settings beside one that saves: no save is
