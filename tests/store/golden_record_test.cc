@@ -77,5 +77,11 @@ TEST(GoldenRecordTest, ASessionOfVersion2IsRead) {
   EXPECT_EQ(HexDump(EncodeSession(*record)), HexDump(bytes));
 }
 
+TEST(GoldenRecordTest, ThePageShowsASession) {
+  std::ifstream file("docs/format/records.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(page.find(HexDump(Golden("session_2.bin"))), std::string::npos);
+}
+
 }  // namespace
 }  // namespace reprise
