@@ -315,6 +315,23 @@ Result<int64_t> DecodeLastUse(ByteView bytes) {
   return time_ms;
 }
 
+Bytes EncodeClock(int64_t wall_ms) {
+  REPRISE_CHECK(wall_ms > 0);
+  RecordWriter out(kClockKind, 8);
+  out.U64(static_cast<uint64_t>(wall_ms));
+  return out.Finish();
+}
+
+Result<int64_t> DecodeClock(ByteView bytes) {
+  REPRISE_ASSIGN_OR_RETURN(ByteReader in,
+                           OpenRecord(bytes, kClockKind, "clock record"));
+  const uint64_t wall_ms = in.U64();
+  REPRISE_RETURN_IF_ERROR(in.Finish("clock record"));
+  REPRISE_RETURN_IF_ERROR(InRange("clock record", "time", wall_ms, 1,
+                                  static_cast<uint64_t>(INT64_MAX)));
+  return static_cast<int64_t>(wall_ms);
+}
+
 // --- Keys. ---
 
 std::string DomainKey(const DomainId& domain, ByteView id) {

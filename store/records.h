@@ -169,7 +169,7 @@ Bytes EncodeLease(const LeaseRecord& record);
 Result<LeaseRecord> DecodeLease(ByteView bytes);
 
 // Small records: the store's own, the collector's epoch, the profile last put
-// for a model and codec, and a session's last use.
+// for a model and codec, a session's last use, and what time it was last.
 struct StoreRecord {
   uint32_t format_version = 0;
   int64_t created_ms = 0;
@@ -188,6 +188,9 @@ Bytes EncodeProfileRecord(const ProfileRecord& record);
 Result<ProfileRecord> DecodeProfileRecord(ByteView bytes);
 Bytes EncodeLastUse(int64_t time_ms);
 Result<int64_t> DecodeLastUse(ByteView bytes);
+// REQUIRES: wall_ms > 0.
+Bytes EncodeClock(int64_t wall_ms);
+Result<int64_t> DecodeClock(ByteView bytes);
 
 // Keys: domain first, so that a tenant can be listed and removed.
 std::string DomainKey(const DomainId& domain, ByteView id);
@@ -198,6 +201,7 @@ std::string ProfileKey(const DomainId& domain, const ModelId& model,
                        CodecId codec);
 inline constexpr std::string_view kStoreKey = "store";
 inline constexpr std::string_view kEpochKey = "epoch";
+inline constexpr std::string_view kClockKey = "clock";
 
 inline constexpr size_t kDomainBytes = 16;
 inline constexpr size_t kDomainKeyBytes = kDomainBytes + 32;  // with an id

@@ -27,6 +27,7 @@ void TryAll(ByteView bytes) {
   Try(bytes, DecodeEpoch, EncodeEpoch);
   Try(bytes, DecodeProfileRecord, EncodeProfileRecord);
   Try(bytes, DecodeLastUse, EncodeLastUse);
+  Try(bytes, DecodeClock, EncodeClock);
   RenditionSummaries summaries;
   const bool summarised = DecodeRenditionSummaries(bytes, &summaries).ok();
   REPRISE_CHECK(summarised || !DecodeRenditionSet(bytes).ok());

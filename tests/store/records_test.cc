@@ -154,6 +154,7 @@ std::vector<Kind> AllKinds() {
       DecodeProfileRecord, EncodeProfileRecord));
   kinds.push_back(
       MakeKind("LastUse", EncodeLastUse(-1), DecodeLastUse, EncodeLastUse));
+  kinds.push_back(MakeKind("Clock", EncodeClock(1), DecodeClock, EncodeClock));
   return kinds;
 }
 
