@@ -6,6 +6,7 @@
 
 #include "api/admin_json.h"
 #include "base/log.h"
+#include "store/clock_guard.h"
 #include "store/fsck.h"
 
 namespace reprise {
@@ -33,6 +34,7 @@ Jobs::Jobs(Catalogue* catalogue, const Clock* clock, const JobsOptions& options)
       clock_(clock),
       options_(options),
       next_collection_ms_(clock->MonotonicMs() + options.collect_interval_ms),
+      next_clock_ms_(clock->MonotonicMs()),
       thread_([this] { Run(); }) {}
 
 Jobs::~Jobs() {
@@ -88,6 +90,10 @@ uint64_t Jobs::collections_finished() const {
 void Jobs::Run() {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
+    if (clock_->MonotonicMs() >= next_clock_ms_) {
+      KeepTime(&lock);
+      continue;
+    }
     if (RunOneCheck(&lock)) continue;
     int64_t now = clock_->MonotonicMs();
     if (collector_ == nullptr && collection_is_due()) {
@@ -141,6 +147,20 @@ bool Jobs::RunOneCheck(std::unique_lock<std::mutex>* lock) {
   }
   lock->lock();
   return true;
+}
+
+void Jobs::KeepTime(std::unique_lock<std::mutex>* lock) {
+  lock->unlock();
+  const Result<ClockReading> reading =
+      KeepClock(catalogue_->engine(), clock_->WallMs());
+  const Status status = reading.ok() ? CheckClock(*reading) : reading.status();
+  // Once, not every minute until somebody comes.
+  if (!status.ok() && clock_was_good_) {
+    REPRISE_LOG_WARN("{}", status.ToString());
+  }
+  lock->lock();
+  clock_was_good_ = status.ok();
+  next_clock_ms_ = clock_->MonotonicMs() + kClockKeptMs;
 }
 
 void Jobs::StepCollection(std::unique_lock<std::mutex>* lock) {

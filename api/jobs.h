@@ -1,5 +1,6 @@
 // Work on the whole store, on one thread beside live traffic: collections of
-// garbage, by themselves at an interval or on request, and checks.
+// garbage, by themselves at an interval or on request, and checks. It also
+// writes down every minute what time it is (store/clock_guard.h).
 #ifndef REPRISE_API_JOBS_H_
 #define REPRISE_API_JOBS_H_
 
@@ -79,6 +80,7 @@ class Jobs {
   void Run();
   // All with mutex_ held by `lock`, which they release while they work.
   bool RunOneCheck(std::unique_lock<std::mutex>* lock);
+  void KeepTime(std::unique_lock<std::mutex>* lock);
   void StepCollection(std::unique_lock<std::mutex>* lock);
   void EndCollection(const Status& status);
   bool collection_is_due() const;
@@ -97,6 +99,8 @@ class Jobs {
   std::unique_ptr<Collector> collector_;
   int64_t resting_until_ms_ = 0;
   int64_t next_collection_ms_ = 0;
+  int64_t next_clock_ms_ = 0;
+  bool clock_was_good_ = true;
   std::string last_collection_json_;
   uint64_t collections_finished_ = 0;
   std::thread thread_;

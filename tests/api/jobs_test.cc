@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "store/clock_guard.h"
 #include "store/memory_engine.h"
 #include "tests/support/model_specs.h"
 #include "tests/support/toy_state.h"
@@ -72,6 +73,34 @@ TEST_F(JobsTest, CollectionsComeByThemselves) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   EXPECT_GE(jobs.collections_finished(), 2u);
+}
+
+TEST_F(JobsTest, WhatTimeItIsIsWrittenDownUnlessItJumped) {
+  const auto kept = [&] {
+    const auto reading = ReadClock(engine_.get(), clock_.WallMs());
+    return reading.ok() ? reading->kept_ms : -1;
+  };
+  const auto wait_for = [&](int64_t wall_ms) {
+    for (int i = 0; i < 2000 && kept() != wall_ms; i++) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return kept();
+  };
+  const int64_t start_ms = clock_.WallMs();
+  {
+    Jobs jobs(catalogue_.get(), &clock_, {.collect_interval_ms = 0});
+    EXPECT_EQ(start_ms, wait_for(start_ms));
+    clock_.AdvanceMs(kClockKeptMs);
+    EXPECT_EQ(start_ms + kClockKeptMs, wait_for(start_ms + kClockKeptMs));
+  }
+  // Nobody looked for more than a day: a daemon that starts then waits for an
+  // operator.
+  clock_.AdvanceMs(kMostClockAheadMs + 1);
+  Jobs jobs(catalogue_.get(), &clock_, {.collect_interval_ms = 0});
+  auto check = jobs.StartCheck(false);  // looked at the clock before
+  ASSERT_TRUE(check.ok());
+  EXPECT_TRUE(WaitFor(*check).finished);
+  EXPECT_EQ(start_ms + kClockKeptMs, kept());
 }
 
 TEST_F(JobsTest, StoppingEndsWhatWaits) {
