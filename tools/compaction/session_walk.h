@@ -1,0 +1,82 @@
+// Ways through a store that hold nothing open between their steps: from session
+// to session of all tenants, and from a session to its segments. A few pages
+// are in memory at a time; what is made, changed or removed meanwhile may be
+// seen or not.
+#ifndef REPRISE_TOOLS_COMPACTION_SESSION_WALK_H_
+#define REPRISE_TOOLS_COMPACTION_SESSION_WALK_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "store/catalogue.h"
+#include "store/engine.h"
+#include "store/records.h"
+
+namespace reprise {
+
+struct WalkedSession {
+  DomainId tenant;
+  SessionInfo info;
+  // kDataLoss: its record can't be read, and `info` has the name alone.
+  Status record_status;
+  // kDataLoss: nobody knows when it was last used.
+  Status last_use_status;
+};
+
+// Not thread-safe.
+class SessionWalk {
+ public:
+  // `engine` is not owned and must outlive this.
+  explicit SessionWalk(Engine* engine) : engine_(engine) {}
+
+  // The next session; nothing at the end. After an error it may be called
+  // again, and no session is left out.
+  Result<std::optional<WalkedSession>> Next();
+
+ private:
+  Status ReadPage();
+
+  Engine* const engine_;
+  std::string cursor_;
+  bool is_at_end_ = false;
+  std::vector<WalkedSession> page_;  // what is left of it, last one first
+};
+
+struct SegmentUse {
+  SegmentId id;
+  bool is_tail = false;
+};
+
+// All that a session keeps alive: the segments and tails of its head and of its
+// kept former commits, each once. Movable; not thread-safe.
+class SessionSegments {
+ public:
+  // The catalogue is not owned and must outlive this.
+  SessionSegments(Catalogue* catalogue, const SessionRecord& session);
+  // Of one commit.
+  SessionSegments(Catalogue* catalogue, const DomainId& domain,
+                  const CommitId& commit);
+
+  bool done() const { return next_ == commits_.size(); }
+  // Those of the next commit, the head being first, that none before led to, by
+  // their ids. After an error, which is that of Catalogue::GetCommit, it may be
+  // called again, or SkipCommit. REQUIRES: !done().
+  Status Next(std::vector<SegmentUse>* out);
+  const CommitId& next_commit() const { return commits_[next_]; }
+  void SkipCommit() { ++next_; }
+  const DomainId& domain() const { return domain_; }
+
+ private:
+  Catalogue* catalogue_;
+  DomainId domain_;
+  std::vector<CommitId> commits_;
+  size_t next_ = 0;
+  std::vector<uint64_t> seen_;  // hashes, in order
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_TOOLS_COMPACTION_SESSION_WALK_H_
