@@ -189,10 +189,26 @@ struct Derivation {
 enum class SinkOutcome : uint8_t {
   kDone = 1,
   kKept = 2,           // derive: one of tier `to` is there, as good
-  kNoRendition = 3,    // none of this tier is stored, or no segment
+  kNoRendition = 3,    // none of this tier or id is stored, or no segment
   kNotStaged = 4,      // derive: no stages of it end at `to`: encode again
-  kMissingFrames = 5,  // what would remain can't be read whole
+  kMissingFrames = 5,  // what would remain is too bad, or can't be read whole
   kLast = 6,           // drop: it is the only one
+};
+
+// A rendition that was made out of a better one of the same segment.
+struct LoweredItem {
+  PublishItem item;
+  RenditionId source;
+};
+
+// Renditions of one segment or tail, by their ids: one that was saved since
+// they were looked at has another id and is not meant.
+struct RenditionDrop {
+  SegmentId segment;
+  std::vector<RenditionId> renditions;
+  // A whole one that counts as this tier or better must remain, else nothing
+  // is dropped. kTokens: none need remain.
+  Tier lowest = Tier::kArchive;
 };
 
 class Catalogue {
@@ -341,6 +357,14 @@ class Catalogue {
                                   std::span<const SegmentId> segments,
                                   const Derivation& derivation,
                                   std::vector<SinkOutcome>* out) = 0;
+  // Publishes what a compaction encoded, beside the better rendition that it
+  // was made from, and syncs it. Its frames were put before. It must be of a
+  // lower tier than its source, and its basis no better than what the source
+  // counts as: kInvalidArgument, for nothing is promoted. kKept when the source
+  // is not stored any more, or one of this tier is as good.
+  virtual Status PublishLowered(const DomainId& domain,
+                                std::span<const LoweredItem> items,
+                                std::vector<PublishOutcome>* out) = 0;
   // Takes the rendition of this tier out. Frames that no other rendition names
   // are garbage then: they go with a later collection, when the leases that
   // hold them are over. The last rendition stays, as does one without which
@@ -348,6 +372,13 @@ class Catalogue {
   virtual Status DropRenditions(const DomainId& domain,
                                 std::span<const SegmentId> segments, Tier tier,
                                 std::vector<SinkOutcome>* out) = 0;
+  // Takes the named renditions out, in the same way. With `lowest` kTokens all
+  // may go: token ids are all that is left then, a fetch answers tier kTokens,
+  // and whoever computes the state again may publish it. (*out)[i] answers
+  // drops[i]; no segment may be named twice.
+  virtual Status DropNamed(const DomainId& domain,
+                           std::span<const RenditionDrop> drops,
+                           std::vector<SinkOutcome>* out) = 0;
 
   // --- Figures. ---
   struct SessionSize {

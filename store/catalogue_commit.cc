@@ -83,8 +83,8 @@ Status CheckLink(const CommitRecord& commit, size_t index, bool is_tail,
       " tokens, the tail stored has " + std::to_string(has));
 }
 
-// Good for a session to point at: the segment, and a rendition of which no
-// frame is missing.
+// Good for a session to point at: the segment, and renditions of which no frame
+// is missing. What sank to tokens has none, and is whole as it is.
 bool IsWhole(const StoredSegment& stored) {
   if (!stored.status.ok() || !stored.rendition_status.ok()) return false;
   for (size_t i = 0; i < stored.set.renditions.size(); ++i) {
@@ -103,6 +103,7 @@ void CopySettings(const SessionRecord& from, SessionRecord* to) {
 
 Status CatalogueImpl::Retain(const DomainId& domain, const CommitRecord& commit,
                              const CommitRecord* reached, Epoch epoch,
+                             bool needs_state,
                              std::vector<SegmentId>* missing) {
   const size_t common = CommonSegments(commit, reached);
   std::vector<SegmentRef> refs = SegmentRefsOf(commit, common);
@@ -120,7 +121,11 @@ Status CatalogueImpl::Retain(const DomainId& domain, const CommitRecord& commit,
     }
     // Damage to what the session has already is no reason to stop it here.
     if (is_tail && tail_is_reached) continue;
-    if (!IsWhole(stored[i])) missing->push_back(refs[i].id);
+    // Who saves has computed it just now, and is asked for it.
+    const bool has_state = !stored[i].set.renditions.empty();
+    if (!IsWhole(stored[i]) || (needs_state && !has_state)) {
+      missing->push_back(refs[i].id);
+    }
   }
   return Status();
 }
@@ -252,7 +257,7 @@ Result<CommitOutcome> CatalogueImpl::Commit(const DomainId& tenant,
   outcome.version = session.version;
   REPRISE_RETURN_IF_ERROR(Retain(session.domain, commit,
                                  exists ? &parent : nullptr, begun.epoch,
-                                 &outcome.missing));
+                                 /*needs_state=*/true, &outcome.missing));
   if (!outcome.missing.empty()) return outcome;
   REPRISE_RETURN_IF_ERROR(
       PutCommit(session.domain, id, request.commit, begun.epoch));

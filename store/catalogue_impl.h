@@ -98,9 +98,14 @@ class CatalogueImpl final : public Catalogue {
                           std::span<const SegmentId> segments,
                           const Derivation& derivation,
                           std::vector<SinkOutcome>* out) override;
+  Status PublishLowered(const DomainId& domain,
+                        std::span<const LoweredItem> items,
+                        std::vector<PublishOutcome>* out) override;
   Status DropRenditions(const DomainId& domain,
                         std::span<const SegmentId> segments, Tier tier,
                         std::vector<SinkOutcome>* out) override;
+  Status DropNamed(const DomainId& domain, std::span<const RenditionDrop> drops,
+                   std::vector<SinkOutcome>* out) override;
 
   Result<SessionSize> MeasureSession(const DomainId& tenant,
                                      std::string_view name) override;
@@ -163,9 +168,10 @@ class CatalogueImpl final : public Catalogue {
   Result<CommitRecord> FindCommitOf(const SessionRecord& session,
                                     const CommitId& commit, bool* is_root);
   // Touches what `commit` refers to and `reached` (may be null) does not.
-  // What is missing or incomplete is appended to `missing`.
+  // What is missing or incomplete is appended to `missing`, and with
+  // `needs_state` also what sank to tokens.
   Status Retain(const DomainId& domain, const CommitRecord& commit,
-                const CommitRecord* reached, Epoch epoch,
+                const CommitRecord* reached, Epoch epoch, bool needs_state,
                 std::vector<SegmentId>* missing);
   // For a session that is about to point at a commit that exists: kNotFound
   // when it, or something that it refers to, is collected already.
@@ -190,15 +196,16 @@ class CatalogueImpl final : public Catalogue {
   Result<uint64_t> WriteLease(const LeaseRecord& record, const Begun& begun);
 
   // --- Sinking. ---
-  // What a set is to become when the outcome is kDone. (*present)[i] frames of
-  // renditions[i] are there, from the first on.
+  // What the set of the index-th segment is to become when the outcome is
+  // kDone. (*present)[i] frames of renditions[i] are there, from the first on.
   using NextSet = std::function<SinkOutcome(
-      const RenditionSet& set, std::span<const size_t> present, RenditionSet*)>;
+      size_t index, const RenditionSet& set, std::span<const size_t> present,
+      RenditionSet*)>;
   Status Sink(const DomainId& domain, std::span<const SegmentId> segments,
               const NextSet& next_set, std::vector<SinkOutcome>* out);
   Status SwapSets(const DomainId& domain, std::span<const SegmentId> segments,
-                  const NextSet& next_set, const Begun& begun,
-                  std::span<SinkOutcome> out);
+                  size_t first_index, const NextSet& next_set,
+                  const Begun& begun, std::span<SinkOutcome> out);
 
   Engine* const engine_;
   const Clock* const clock_;

@@ -1,4 +1,4 @@
-// PutFrames and Publish.
+// PutFrames, Publish and PublishLowered.
 #include "base/check.h"
 #include "store/catalogue_impl.h"
 #include "store/coverage.h"
@@ -76,14 +76,44 @@ Status CatalogueImpl::Publish(const DomainId& domain,
   if (Status s = publisher.FindFrames(); !s.ok()) {
     return s.WithContext("publish");
   }
+  const auto check_deadline = [&] { return CheckDeadline(begun); };
   while (!publisher.settled()) {
-    REPRISE_RETURN_IF_ERROR(CheckDeadline(begun));
-    REPRISE_RETURN_IF_ERROR(publisher.SwapRound());
+    REPRISE_RETURN_IF_ERROR(publisher.SwapRound(check_deadline));
   }
   REPRISE_RETURN_IF_ERROR(CheckDeadline(begun));
   REPRISE_RETURN_IF_ERROR(publisher.PutSegments());
   publisher.TakeOutcomes(out);
   return Status();
+}
+
+Status CatalogueImpl::PublishLowered(const DomainId& domain,
+                                     std::span<const LoweredItem> items,
+                                     std::vector<PublishOutcome>* out) {
+  out->clear();
+  if (items.empty()) return Status();
+  REPRISE_ASSIGN_OR_RETURN(const Begun begun, Begin());
+  Publisher publisher(engine_, &frame_facts_, domain, begun.epoch);
+  const int64_t now_ms = clock_->WallMs();
+  for (size_t i = 0; i < items.size(); ++i) {
+    REPRISE_ASSIGN_OR_RETURN(auto model,
+                             LoadModel(domain, items[i].item.segment.model));
+    if (Status s = publisher.AddLowered(items[i], std::move(model), now_ms);
+        !s.ok()) {
+      return s.WithContext("publish lowered: item " + std::to_string(i));
+    }
+  }
+  if (Status s = publisher.FindFrames(); !s.ok()) {
+    return s.WithContext("publish lowered");
+  }
+  const auto check_deadline = [&] { return CheckDeadline(begun); };
+  while (!publisher.settled()) {
+    if (Status s = publisher.SwapRound(check_deadline); !s.ok()) {
+      return s.WithContext("publish lowered");
+    }
+  }
+  publisher.TakeOutcomes(out);
+  if (options_.durability != Durability::kSynced) return Status();
+  return engine_->Sync();
 }
 
 }  // namespace reprise

@@ -123,8 +123,8 @@ Status CatalogueImpl::RetainExisting(const SessionRecord& session,
   REPRISE_RETURN_IF_ERROR(engine_->Touch({&ref, 1}, epoch, &present));
   std::vector<SegmentId> missing;
   if (present[0] && !is_root) {
-    REPRISE_RETURN_IF_ERROR(
-        Retain(session.domain, commit, nullptr, epoch, &missing));
+    REPRISE_RETURN_IF_ERROR(Retain(session.domain, commit, nullptr, epoch,
+                                   /*needs_state=*/false, &missing));
   }
   if (present[0] && missing.empty()) return Status();
   return NotFoundError(

@@ -1,5 +1,5 @@
-// DeriveRenditions and DropRenditions: sets of renditions changed without
-// touching a frame.
+// DeriveRenditions, DropRenditions and DropNamed: sets of renditions changed
+// without touching a frame.
 //
 // Why a derived rendition needs no touch of the frames that it shares: the
 // record that named them before is swapped only if it still has the version
@@ -103,6 +103,25 @@ SinkOutcome Drop(const RenditionSet& set, const Presence& presence, Tier tier,
   return can_be_read ? SinkOutcome::kDone : SinkOutcome::kMissingFrames;
 }
 
+SinkOutcome DropIds(const RenditionSet& set, const Presence& presence,
+                    const RenditionDrop& drop, RenditionSet* next) {
+  bool is_served = drop.lowest == Tier::kTokens;
+  for (const Rendition& each : set.renditions) {
+    if (std::ranges::find(drop.renditions, each.id) != drop.renditions.end()) {
+      continue;
+    }
+    is_served = is_served ||
+                (each.effective() <= drop.lowest && presence.IsWhole(each));
+    next->renditions.push_back(each);
+  }
+  if (next->renditions.size() == set.renditions.size()) {
+    return SinkOutcome::kNoRendition;
+  }
+  if (is_served) return SinkOutcome::kDone;
+  return next->renditions.empty() ? SinkOutcome::kLast
+                                  : SinkOutcome::kMissingFrames;
+}
+
 // Some segments of a call, read once.
 class SinkReader {
  public:
@@ -167,8 +186,8 @@ class SinkReader {
 // Until no record was changed by somebody else between read and swap.
 Status CatalogueImpl::SwapSets(const DomainId& domain,
                                std::span<const SegmentId> segments,
-                               const NextSet& next_set, const Begun& begun,
-                               std::span<SinkOutcome> out) {
+                               size_t first_index, const NextSet& next_set,
+                               const Begun& begun, std::span<SinkOutcome> out) {
   std::vector<SegmentId> open(segments.begin(), segments.end());
   std::vector<size_t> places(segments.size());
   for (size_t i = 0; i < places.size(); ++i) places[i] = i;
@@ -181,8 +200,8 @@ Status CatalogueImpl::SwapSets(const DomainId& domain,
     records.reserve(open.size());
     for (size_t i = 0; i < open.size(); ++i) {
       RenditionSet next;
-      const SinkOutcome outcome =
-          next_set(reader.set(i), reader.present(i), &next);
+      const SinkOutcome outcome = next_set(
+          first_index + places[i], reader.set(i), reader.present(i), &next);
       out[places[i]] = outcome;
       if (outcome != SinkOutcome::kDone) continue;
       records.push_back(EncodeRenditionSet(next));
@@ -219,7 +238,7 @@ Status CatalogueImpl::Sink(const DomainId& domain,
   for (size_t done = 0; done < segments.size(); done += kSinkBatch) {
     const size_t count = std::min(kSinkBatch, segments.size() - done);
     REPRISE_RETURN_IF_ERROR(SwapSets(domain, segments.subspan(done, count),
-                                     next_set, begun,
+                                     done, next_set, begun,
                                      std::span(*out).subspan(done, count)));
   }
   return Status();
@@ -240,7 +259,7 @@ Status CatalogueImpl::DeriveRenditions(const DomainId& domain,
   const int64_t now_ms = clock_->WallMs();
   return Sink(
       domain, segments,
-      [&](const RenditionSet& set, std::span<const size_t> present,
+      [&](size_t, const RenditionSet& set, std::span<const size_t> present,
           RenditionSet* next) {
         return Derive(set, Presence(set, present), derivation, now_ms, next);
       },
@@ -254,9 +273,30 @@ Status CatalogueImpl::DropRenditions(const DomainId& domain,
   REPRISE_RETURN_IF_ERROR(CheckTier("drop", tier));
   return Sink(
       domain, segments,
-      [&](const RenditionSet& set, std::span<const size_t> present,
+      [&](size_t, const RenditionSet& set, std::span<const size_t> present,
           RenditionSet* next) {
         return Drop(set, Presence(set, present), tier, next);
+      },
+      out);
+}
+
+Status CatalogueImpl::DropNamed(const DomainId& domain,
+                                std::span<const RenditionDrop> drops,
+                                std::vector<SinkOutcome>* out) {
+  out->clear();
+  std::vector<SegmentId> segments;
+  segments.reserve(drops.size());
+  for (const RenditionDrop& drop : drops) {
+    if (drop.lowest != Tier::kTokens) {
+      REPRISE_RETURN_IF_ERROR(CheckTier("drop down to", drop.lowest));
+    }
+    segments.push_back(drop.segment);
+  }
+  return Sink(
+      domain, segments,
+      [&](size_t index, const RenditionSet& set,
+          std::span<const size_t> present, RenditionSet* next) {
+        return DropIds(set, Presence(set, present), drops[index], next);
       },
       out);
 }

@@ -131,6 +131,14 @@ Status Publisher::Add(const PublishItem& item,
   return Status();
 }
 
+Status Publisher::AddLowered(const LoweredItem& lowered,
+                             std::shared_ptr<const StoredModel> model,
+                             int64_t now_ms) {
+  REPRISE_RETURN_IF_ERROR(Add(lowered.item, std::move(model), now_ms));
+  works_.back().source = lowered.source;
+  return Status();
+}
+
 Status Publisher::CheckParents() {
   std::unordered_map<SegmentId, const SegmentRecord*, DigestHash> given;
   for (const Work& work : works_) {
@@ -284,7 +292,35 @@ bool Publisher::NextSet(const Work& work, const StoredSegment& stored,
   return true;
 }
 
-Status Publisher::SwapRound() {
+Result<bool> Publisher::NextLowered(const Work& work,
+                                    const StoredSegment& stored,
+                                    RenditionSet* next) {
+  const Rendition& made = work.rendition;
+  *next = stored.set;
+  const auto source =
+      std::ranges::find(stored.set.renditions, *work.source, &Rendition::id);
+  if (!stored.status.ok() || source == stored.set.renditions.end()) {
+    return false;
+  }
+  if (made.tier <= source->tier || made.basis < source->effective()) {
+    return Invalid("lowered to " + std::string(TierName(made.tier)) +
+                   " on basis " + std::string(TierName(made.basis)) +
+                   ", its source is " + std::string(TierName(source->tier)) +
+                   " on basis " + std::string(TierName(source->basis)));
+  }
+  for (size_t i = 0; i < stored.set.renditions.size(); ++i) {
+    const Rendition& old = stored.set.renditions[i];
+    const bool is_as_good = old.tier == made.tier && old.basis <= made.basis;
+    if (is_as_good && stored.complete[i]) return false;
+  }
+  std::erase_if(next->renditions,
+                [&](const Rendition& old) { return old.tier == made.tier; });
+  next->renditions.push_back(made);
+  std::ranges::sort(next->renditions, {}, &Rendition::tier);
+  return true;
+}
+
+Status Publisher::SwapRound(const std::function<Status()>& check_deadline) {
   std::vector<SegmentRef> refs;
   for (const uint32_t i : open_) {
     refs.push_back({works_[i].id, works_[i].space()});
@@ -298,10 +334,15 @@ Status Publisher::SwapRound() {
   std::vector<uint32_t> swapping;
   for (size_t k = 0; k < open_.size(); ++k) {
     Work& work = works_[open_[k]];
-    if (!stored[k].status.ok()) work.put_segment = true;
-    if (stored[k].status.Is(StatusCode::kDataLoss)) work.segment_damaged = true;
     RenditionSet next;
-    const bool changes = NextSet(work, stored[k], &next);
+    bool changes = false;
+    if (work.source) {
+      REPRISE_ASSIGN_OR_RETURN(changes, NextLowered(work, stored[k], &next));
+    } else {
+      if (!stored[k].status.ok()) work.put_segment = true;
+      work.segment_damaged |= stored[k].status.Is(StatusCode::kDataLoss);
+      changes = NextSet(work, stored[k], &next);
+    }
     const bool ours = std::ranges::any_of(
         next.renditions,
         [&](const Rendition& each) { return each.id == work.rendition.id; });
@@ -315,6 +356,7 @@ Status Publisher::SwapRound() {
   }
   open_.clear();
   if (swaps.empty()) return Status();
+  REPRISE_RETURN_IF_ERROR(check_deadline());
   std::vector<Result<HeadVersion>> answers;
   engine_->CompareAndSwapMany(swaps, Durability::kWritten, &answers);
   for (size_t k = 0; k < answers.size(); ++k) {

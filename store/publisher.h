@@ -12,7 +12,9 @@
 #define REPRISE_STORE_PUBLISHER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -32,15 +34,20 @@ class Publisher {
   // kInvalidArgument.
   Status Add(const PublishItem& item, std::shared_ptr<const StoredModel> model,
              int64_t now_ms);
+  // The same of what was made from a better rendition of the same segment: then
+  // neither parents nor segment objects are looked at, and what is better
+  // stays.
+  Status AddLowered(const LoweredItem& lowered,
+                    std::shared_ptr<const StoredModel> model, int64_t now_ms);
   // kFailedPrecondition unless every parent is stored or in this call.
   Status CheckParents();
   // Touches the items' frames; those that are missing settle their item.
   // kInvalidArgument when a stored frame is not what the item says it is.
   Status FindFrames();
 
-  // Reads what is stored of the items not settled, and swaps their records.
-  // To be called, each time before the deadline, until settled().
-  Status SwapRound();
+  // Reads what is stored of the items not settled, and swaps their records,
+  // unless `check_deadline` fails right before. To be called until settled().
+  Status SwapRound(const std::function<Status()>& check_deadline);
   bool settled() const { return open_.empty(); }
   // Puts the segment objects that were absent.
   Status PutSegments();
@@ -52,8 +59,9 @@ class Publisher {
     SegmentRecord segment;
     SegmentId id;
     std::shared_ptr<const StoredModel> model;
-    Rendition rendition;              // frames in order of their index
-    std::vector<uint32_t> positions;  // of these frames in the item
+    Rendition rendition;                // frames in order of their index
+    std::vector<uint32_t> positions;    // of these frames in the item
+    std::optional<RenditionId> source;  // lowered from it
     bool put_segment = false;
     bool segment_damaged = false;
     Bytes record;  // the swap under way
@@ -71,6 +79,9 @@ class Publisher {
   // What the record is to become; false when it can stay as it is.
   static bool NextSet(const Work& work, const StoredSegment& stored,
                       RenditionSet* next);
+  // The same of lowered ones. kInvalidArgument for a promotion.
+  static Result<bool> NextLowered(const Work& work, const StoredSegment& stored,
+                                  RenditionSet* next);
 
   Engine* const engine_;
   FrameFactsCache* const facts_;

@@ -91,8 +91,9 @@ struct Rendition {
   bool operator==(const Rendition&) const = default;
 };
 
-// Head record kRendition, by SegmentId or TailId: one to four renditions, at
-// most one a tier, best tier first; the frames of each ascend by index.
+// Head record kRendition, by SegmentId or TailId: up to four renditions, at
+// most one a tier, best tier first; the frames of each ascend by index. Without
+// any, its frames were given up on purpose: it sank to tier kTokens.
 struct RenditionSet {
   std::vector<Rendition> renditions;
 

@@ -13,7 +13,17 @@ constexpr std::string_view kName = "rendition record";
 constexpr uint64_t kFrameBytes = 28;
 constexpr uint32_t kHeadMask = 0xfff;
 // Written only where a rendition has a flag.
-constexpr uint8_t kLatest = 2;
+constexpr uint8_t kWithFlags = 2;
+// Written only for a set without renditions.
+constexpr uint8_t kTokensOnly = 3;
+constexpr uint8_t kLatest = kTokensOnly;
+
+uint8_t VersionOf(const RenditionSet& set) {
+  if (set.renditions.empty()) return kTokensOnly;
+  const bool has_flags =
+      std::ranges::any_of(set.renditions, &Rendition::other_weights);
+  return has_flags ? kWithFlags : 1;
+}
 
 void WriteFrame(RecordWriter* out, const FrameRef& frame,
                 const RenditionId& own) {
@@ -151,12 +161,14 @@ Status ReadSummaries(ByteReader* in, uint8_t version, RenditionSummaries* out,
   *flags = in->U8();
   const uint32_t reserved = in->U16();
   REPRISE_RETURN_IF_ERROR(in->Check(kName));
+  const uint32_t least = version == kTokensOnly ? 0 : 1;
+  const uint32_t most = version == kTokensOnly ? 0 : kMaxRenditionsPerSet;
   REPRISE_RETURN_IF_ERROR(
-      InRange(kName, "rendition count", out->count, 1, kMaxRenditionsPerSet));
+      InRange(kName, "rendition count", out->count, least, most));
   REPRISE_RETURN_IF_ERROR(InRange(kName, "reserved", reserved, 0, 0));
   // A set without flags is of version 1, so that equal sets have equal bytes.
   REPRISE_RETURN_IF_ERROR(
-      version == 1
+      version != kWithFlags
           ? InRange(kName, "reserved", *flags, 0, 0)
           : InRange(kName, "flags", *flags, 1, (1u << out->count) - 1));
   for (uint32_t i = 0; i < out->count; ++i) {
@@ -197,7 +209,7 @@ const RenditionSummary* RenditionSummaries::Best(Tier lowest) const {
 
 Bytes EncodeRenditionSet(const RenditionSet& set) {
   const std::vector<Rendition>& all = set.renditions;
-  REPRISE_CHECK(!all.empty() && all.size() <= kMaxRenditionsPerSet);
+  REPRISE_CHECK(all.size() <= kMaxRenditionsPerSet);
   uint64_t size = 4;
   for (const Rendition& each : all) {
     size += 88 + each.frames.size() * (kFrameBytes + 16);
@@ -206,7 +218,7 @@ Bytes EncodeRenditionSet(const RenditionSet& set) {
   for (size_t i = 0; i < all.size(); ++i) {
     if (all[i].other_weights) flags |= 1u << i;
   }
-  RecordWriter out(kRenditionKind, size, flags != 0 ? kLatest : 1);
+  RecordWriter out(kRenditionKind, size, VersionOf(set));
   out.U8(static_cast<uint8_t>(all.size()));
   out.U8(static_cast<uint8_t>(flags));
   out.U16(0);

@@ -132,6 +132,9 @@ std::vector<Kind> AllKinds() {
                            EncodeSegment));
   kinds.push_back(MakeKind("RenditionSet", EncodeRenditionSet(SomeSet()),
                            DecodeRenditionSet, EncodeRenditionSet));
+  kinds.push_back(MakeKind("RenditionSetOfTokens",
+                           EncodeRenditionSet(RenditionSet()),
+                           DecodeRenditionSet, EncodeRenditionSet));
   kinds.push_back(MakeKind("RenditionSetOfOtherWeights",
                            EncodeRenditionSet(SetOfOtherWeights()),
                            DecodeRenditionSet, EncodeRenditionSet));
@@ -223,7 +226,7 @@ TEST_P(RecordsTest, IsCanonicalUnderARightChecksum) {
 
 TEST_P(RecordsTest, NamesAVersionFromTheFuture) {
   Bytes bytes = GetParam().bytes;
-  bytes[2] = 3;
+  bytes[2] = 4;
   EXPECT_TRUE(GetParam()
                   .decode(Resealed(std::move(bytes)))
                   .Is(StatusCode::kUnimplemented));
@@ -243,6 +246,7 @@ INSTANTIATE_TEST_SUITE_P(All, RecordsTest, testing::ValuesIn(AllKinds()),
 TEST(RecordVersionTest, IsTwoOnlyWhereAFlagIsSet) {
   EXPECT_EQ(1, EncodeRenditionSet(SomeSet())[2]);
   EXPECT_EQ(2, EncodeRenditionSet(SetOfOtherWeights())[2]);
+  EXPECT_EQ(3, EncodeRenditionSet(RenditionSet())[2]);
   EXPECT_EQ(1, EncodeProfileRecord({RandomId<ProfileId>(1), 4, false})[2]);
   EXPECT_EQ(2, EncodeProfileRecord({RandomId<ProfileId>(1), 4, true})[2]);
   EXPECT_EQ(1, EncodeSession(SomeSession())[2]);
@@ -288,6 +292,23 @@ TEST(RecordVersionTest, KeepsWhichRenditionHasTheFlag) {
   ASSERT_TRUE(set.ok());
   EXPECT_FALSE(set->renditions[0].other_weights);
   EXPECT_TRUE(set->renditions[1].other_weights);
+}
+
+TEST(RecordVersionTest, OnlyASetOfVersion3HasNoRenditions) {
+  Bytes none = EncodeRenditionSet(RenditionSet());
+  Bytes some = EncodeRenditionSet(SomeSet());
+  RenditionSummaries summaries;
+  ASSERT_TRUE(DecodeRenditionSummaries(none, &summaries).ok());
+  EXPECT_EQ(summaries.count, 0u);
+  EXPECT_EQ(summaries.Best(Tier::kArchive), nullptr);
+  for (const uint8_t version : {1, 2}) {
+    none[2] = version;
+    none = Resealed(std::move(none));
+    EXPECT_TRUE(DecodeRenditionSet(none).status().Is(StatusCode::kDataLoss));
+  }
+  some[2] = 3;
+  some = Resealed(std::move(some));
+  EXPECT_TRUE(DecodeRenditionSet(some).status().Is(StatusCode::kDataLoss));
 }
 
 TEST(RecordVersionTest, RefusesFlagsOfRenditionsThatAreNotThere) {

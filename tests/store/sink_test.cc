@@ -391,6 +391,143 @@ TEST_F(SinkTest, ItMayHappenInsideOfACollection) {
   }
 }
 
+// --- Dropping by id, down to the tokens. ---
+
+TEST_F(SinkTest, WhatIsNamedGoesAndNothingElse) {
+  ASSERT_EQ(Derive(Tier::kNear, Tier::kCoarse), Both(Outcome::kDone));
+  const RenditionId near = Stored(0).renditions[0].id;
+  const RenditionId coarse = Stored(0).renditions[1].id;
+  std::vector<Outcome> out;
+  const auto drop = [&](const RenditionDrop& named) {
+    REPRISE_EXPECT_CODE(kOk, catalogue_->DropNamed(tenant_, {&named, 1}, &out));
+    return out.at(0);
+  };
+  // Coarse is not enough; nobody has this id; then it is enough.
+  EXPECT_EQ(drop({ids_[0], {near}, Tier::kNear}), Outcome::kMissingFrames);
+  EXPECT_EQ(drop({ids_[0], {RenditionId()}, Tier::kTokens}),
+            Outcome::kNoRendition);
+  EXPECT_EQ(drop({ids_[0], {near, coarse}, Tier::kArchive}), Outcome::kLast);
+  EXPECT_EQ(TiersOf(0), (std::vector<Tier>{Tier::kNear, Tier::kCoarse}));
+  EXPECT_EQ(drop({ids_[0], {near}, Tier::kCoarse}), Outcome::kDone);
+  EXPECT_EQ(TiersOf(0), std::vector<Tier>{Tier::kCoarse});
+  // The other segment was not meant.
+  EXPECT_EQ(TiersOf(1), (std::vector<Tier>{Tier::kNear, Tier::kCoarse}));
+  const RenditionDrop bad{ids_[0], {coarse}, Tier()};
+  REPRISE_EXPECT_CODE(kInvalidArgument,
+                      catalogue_->DropNamed(tenant_, {&bad, 1}, &out));
+}
+
+TEST_F(SinkTest, TokensAloneAreAStateThatCanBeMadeAgain) {
+  std::vector<RenditionDrop> drops;
+  for (size_t i = 0; i < ids_.size(); ++i) {
+    drops.push_back({ids_[i], {Stored(i).renditions[0].id}, Tier::kTokens});
+  }
+  std::vector<Outcome> out;
+  REPRISE_ASSERT_OK(catalogue_->DropNamed(tenant_, drops, &out));
+  EXPECT_EQ(out, Both(Outcome::kDone));
+  Collect();
+  EXPECT_EQ(Frames().size(), 0u);
+  ExpectIsClean();
+  // The token ids are there, and nothing claims to be state.
+  const auto plan = catalogue_->PlanFetch(tenant_, Wanted());
+  REPRISE_ASSERT_OK(plan.status());
+  ASSERT_EQ(plan->segments.size(), 2u);
+  EXPECT_EQ(plan->segments[1].rendition.tier, Tier::kTokens);
+  EXPECT_EQ(plan->segments[1].segment.tokens,
+            std::vector<TokenId>(tokens_.begin() + 64, tokens_.end()));
+  MatchRequest match;
+  match.model = worker_.model();
+  match.segments = ids_;
+  match.lowest = Tier::kArchive;
+  const auto matched = catalogue_->Match(tenant_, match);
+  REPRISE_ASSERT_OK(matched.status());
+  EXPECT_EQ(matched->matched.size(), 0u);
+  const auto size = catalogue_->MeasureSession(tenant_, "a");
+  REPRISE_ASSERT_OK(size.status());
+  EXPECT_EQ(size->segments_by_tier[static_cast<size_t>(Tier::kTokens)], 2u);
+  // Forks and rewinds need no state; a new session's commit does.
+  REPRISE_ASSERT_OK(catalogue_->Fork(tenant_, "a", CommitId(), "b").status());
+  const auto commit = worker_.Commit("c", tokens_);
+  REPRISE_ASSERT_OK(commit.status());
+  EXPECT_EQ(commit->missing, ids_);
+  // A turn goes on top of it, and whoever computed it again may save it.
+  auto longer = tokens_;
+  const auto turn = ToyTokens(9, 64);
+  longer.insert(longer.end(), turn.begin(), turn.end());
+  REPRISE_ASSERT_OK(worker_.Put(longer, {.seed = 4}, 2));
+  const auto appended = worker_.Commit("a", longer);
+  REPRISE_ASSERT_OK(appended.status());
+  EXPECT_EQ(appended->missing, std::vector<SegmentId>());
+  REPRISE_ASSERT_OK(worker_.Put(tokens_, {.seed = 5}));
+  EXPECT_EQ(TiersOf(0), std::vector<Tier>{Tier::kExact});
+  REPRISE_ASSERT_OK(ReadAll("a"));
+  REPRISE_ASSERT_OK(ReadAll("b"));
+  ExpectIsClean();
+}
+
+// --- What was encoded anew. ---
+
+class LoweredTest : public SinkTest {
+ protected:
+  // A plain rendition of the first segment, its frames put.
+  LoweredItem Make(Tier tier, Tier basis, uint64_t seed = 77) {
+    const SegmentRecord segment = ToySegments(worker_.model(), tokens_)[0];
+    const ToyRendition toy = MakeToyRendition(
+        worker_.spec(), segment, {.seed = seed, .tier = tier, .basis = basis});
+    for (const Bytes& frame : toy.frames) {
+      const FramePut put{toy.rendition.id, tier, frame};
+      EXPECT_TRUE(catalogue_->PutFrames(tenant_, {&put, 1}).ok());
+    }
+    return {{segment, toy.rendition}, Stored(0).renditions[0].id};
+  }
+  PublishOutcome::Kind Publish(const LoweredItem& item) {
+    std::vector<PublishOutcome> out;
+    REPRISE_EXPECT_CODE(kOk,
+                        catalogue_->PublishLowered(tenant_, {&item, 1}, &out));
+    return out.at(0).kind;
+  }
+  Status Refusal(const LoweredItem& item) {
+    std::vector<PublishOutcome> out;
+    return catalogue_->PublishLowered(tenant_, {&item, 1}, &out);
+  }
+};
+
+TEST_F(LoweredTest, ItLiesBesideItsSource) {
+  EXPECT_EQ(Publish(Make(Tier::kCoarse, Tier::kNear)),
+            PublishOutcome::Kind::kPublished);
+  EXPECT_EQ(TiersOf(0), (std::vector<Tier>{Tier::kNear, Tier::kCoarse}));
+  // Again, and another of the same worth: what is there stays.
+  EXPECT_EQ(Publish(Make(Tier::kCoarse, Tier::kNear)),
+            PublishOutcome::Kind::kPublished);
+  EXPECT_EQ(Publish(Make(Tier::kCoarse, Tier::kNear, 78)),
+            PublishOutcome::Kind::kKept);
+  ExpectIsClean(1);
+}
+
+TEST_F(LoweredTest, NothingIsPromoted) {
+  REPRISE_EXPECT_CODE(kInvalidArgument,
+                      Refusal(Make(Tier::kCoarse, Tier::kExact)));
+  REPRISE_EXPECT_CODE(kInvalidArgument,
+                      Refusal(Make(Tier::kNear, Tier::kNear)));
+  REPRISE_EXPECT_CODE(kInvalidArgument,
+                      Refusal(Make(Tier::kExact, Tier::kNear)));
+  EXPECT_EQ(TiersOf(0), std::vector<Tier>{Tier::kNear});
+}
+
+TEST_F(LoweredTest, WithoutItsSourceOrItsFramesItIsNotPublished) {
+  LoweredItem item = Make(Tier::kCoarse, Tier::kNear);
+  const RenditionId source = std::exchange(item.source, RenditionId());
+  EXPECT_EQ(Publish(item), PublishOutcome::Kind::kKept);
+  item.source = source;
+  const FrameRef& frame = item.item.rendition.frames[0];
+  const std::string key =
+      FrameKey(tenant_, ids_[0], frame.rendition, frame.index);
+  const ObjectRef ref{frame.space, key};
+  ASSERT_TRUE(engine_->RemoveIfUntouched({&ref, 1}, UINT64_MAX).ok());
+  EXPECT_EQ(Publish(item), PublishOutcome::Kind::kMissingFrames);
+  EXPECT_EQ(TiersOf(0), std::vector<Tier>{Tier::kNear});
+}
+
 // --- Reading no more than is wanted. ---
 
 TEST_F(SinkTest, AFetchOfALowerTierReadsTheFirstStages) {
