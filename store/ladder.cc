@@ -4,6 +4,21 @@
 
 namespace reprise {
 
+double DefaultMaxRelativeError(Tier tier) {
+  switch (tier) {
+    case Tier::kExact:
+      return 0;
+    case Tier::kNear:
+      return 0.1;
+    case Tier::kCoarse:
+      return 0.5;
+    case Tier::kArchive:
+    case Tier::kTokens:
+      break;
+  }
+  return 1;
+}
+
 const LadderTier* Ladder::Find(Tier tier) const {
   const auto it = std::ranges::find(tiers, tier, &LadderTier::tier);
   return it == tiers.end() ? nullptr : &*it;

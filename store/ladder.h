@@ -16,11 +16,19 @@ namespace reprise {
 // The ladder of policies that name none.
 inline constexpr std::string_view kDefaultLadder = "default";
 
+// What no codec of the built-in ladders came near to on real states, and far
+// from what a wrong encoder makes (docs/operations/reprised.md, "Ladders").
+double DefaultMaxRelativeError(Tier tier);
+
 struct LadderTier {
   Tier tier = Tier::kExact;
   // What ParseCodecChoice takes: "klt:tier=near". What it makes is of this
   // tier, or better: a tier's name promises a quality.
   std::string codec_choice;
+  // Of any plane of a segment, decoded against what it was made from: the
+  // Euclidean norm of the difference over that of the source. What is further
+  // off is not taken for state of this tier.
+  double max_relative_error = DefaultMaxRelativeError(tier);
 
   bool operator==(const LadderTier&) const = default;
 };

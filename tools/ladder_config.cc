@@ -1,6 +1,7 @@
 #include "tools/ladder_config.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -10,6 +11,27 @@
 
 namespace reprise {
 namespace {
+
+constexpr double kLargestMaxError = 10;
+constexpr std::string_view kMaxErrorKey = " max-error=";
+
+// "CODEC" or "CODEC max-error=NUMBER".
+Status ParseTierText(std::string_view text, LadderTier* out) {
+  const size_t at = text.find(kMaxErrorKey);
+  out->codec_choice = text.substr(0, at);
+  out->max_relative_error = DefaultMaxRelativeError(out->tier);
+  if (at == std::string_view::npos) return Status();
+  const std::string number(text.substr(at + kMaxErrorKey.size()));
+  char* end = nullptr;
+  out->max_relative_error = std::strtod(number.c_str(), &end);
+  const bool is_number = !number.empty() && *end == '\0';
+  if (is_number && out->max_relative_error > 0 &&
+      out->max_relative_error <= kLargestMaxError) {
+    return Status();
+  }
+  return InvalidArgumentError("max-error is \"" + number +
+                              "\", a number over 0, at most 10, is wanted");
+}
 
 struct LadderSetting {
   std::string ladder;
@@ -38,7 +60,8 @@ Result<LadderSetting> ParseSetting(std::string_view text) {
         "tier " + std::string(TierName(setting.tier.tier)) +
         " is the same on every ladder; near, coarse and archive can be set");
   }
-  setting.tier.codec_choice = text.substr(equals + 1);
+  REPRISE_RETURN_IF_ERROR(
+      ParseTierText(text.substr(equals + 1), &setting.tier));
   REPRISE_RETURN_IF_ERROR(CheckLadderTier(setting.tier));
   return setting;
 }

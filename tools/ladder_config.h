@@ -12,11 +12,12 @@
 
 namespace reprise {
 
-// `ladders` with settings such as "series.near=tsc:bits=8" put in: a tier that
-// is there is changed, another one added, and so is a ladder that is not there.
-// kInvalidArgument, with the setting, for one that says nothing of that form,
-// names a tier twice, or one that is not to be set (exact is what workers save,
-// and tokens has no codec), or whose codec fails CheckLadderTier.
+// `ladders` with settings such as "series.near=tsc:bits=8", or the same with
+// " max-error=0.02" behind it (LadderTier::max_relative_error), put in: a tier
+// that is there is changed, another one added, and so is a ladder that is not
+// there. kInvalidArgument, with the setting, for one that says nothing of that
+// form, names a tier twice, or one that is not to be set (exact is what workers
+// save, and tokens has no codec), or whose codec fails CheckLadderTier.
 Result<std::vector<Ladder>> SetLadderTiers(
     std::vector<Ladder> ladders, std::span<const std::string> settings);
 

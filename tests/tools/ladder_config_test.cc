@@ -46,6 +46,23 @@ TEST(LadderConfigTest, SettingsChangeAddAndMake) {
             FindLadder(BuiltInLadders(), "series")->tiers);
 }
 
+TEST(LadderConfigTest, ATierHasALimitOfItsOwn) {
+  const std::vector<std::string> settings = {
+      "default.near=klt:tier=near max-error=0.02", "mine.coarse=tsc:bits=8"};
+  const auto ladders = SetLadderTiers(BuiltInLadders(), settings);
+  ASSERT_TRUE(ladders.ok()) << ladders.status().ToString();
+  const LadderTier& near = *FindLadder(*ladders, "default")->Find(Tier::kNear);
+  EXPECT_EQ(near.codec_choice, "klt:tier=near");
+  EXPECT_EQ(near.max_relative_error, 0.02);
+  EXPECT_EQ(ladders->back().Find(Tier::kCoarse)->max_relative_error,
+            DefaultMaxRelativeError(Tier::kCoarse));
+  for (const char* number : {"", "0", "-1", "x", "1x", "nan", "11", "inf"}) {
+    const std::string text = std::string("mine.near=exact max-error=") + number;
+    EXPECT_NE(ErrorOf({text}).find("at most 10, is wanted"), std::string::npos)
+        << number;
+  }
+}
+
 TEST(LadderConfigTest, RefusesWhatIsNoSetting) {
   const std::string form = "NAME.TIER=CODEC is wanted";
   for (const char* text : {"", "near=tsc", "series.near", "series=tsc.near"}) {
