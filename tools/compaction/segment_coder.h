@@ -1,0 +1,68 @@
+// A segment's frames into the rows of its planes and back, one layer group at a
+// time.
+#ifndef REPRISE_TOOLS_COMPACTION_SEGMENT_CODER_H_
+#define REPRISE_TOOLS_COMPACTION_SEGMENT_CODER_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "codec/codec.h"
+#include "store/records.h"
+#include "tools/compaction/codec_shelf.h"
+
+namespace reprise {
+
+// The rows of one layer group: slice after slice, each [tokens, channels],
+// without gaps.
+uint64_t GroupRowBytes(const SegmentModel::Group& group, uint32_t tokens);
+
+// A rendition's frames as they are stored, in the order of rendition.frames.
+struct StoredFrames {
+  const Rendition* rendition = nullptr;
+  std::span<const ByteView> bytes;
+  const Codec* codec = nullptr;
+  const CodecProfile* profile = nullptr;
+};
+
+// For one thread: it keeps scratch memory.
+class SegmentCoder {
+ public:
+  // `rows` becomes those of model.groups[group], decoded from all stages, of
+  // all heads. Every byte of the frames is checked, and that they belong there.
+  // kFailedPrecondition where a frame lacks tokens.
+  Status Decode(const SegmentModel& model, const SegmentRecord& segment,
+                const StoredFrames& frames, size_t group, Bytes* rows);
+
+  // The frames of these rows, one a stage, of all heads. Errors of the codec.
+  // REQUIRES: rows.size() is GroupRowBytes.
+  Result<std::vector<Bytes>> Encode(const SegmentModel& model,
+                                    const SegmentRecord& segment,
+                                    const TierCodec& codec, size_t group,
+                                    ByteView rows);
+
+ private:
+  // Frames of one range of heads, a stage each.
+  Status DecodeHeads(const SegmentModel& model, const SegmentRecord& segment,
+                     const StoredFrames& frames,
+                     const SegmentModel::Group& group,
+                     std::span<const size_t> stages, Bytes* rows);
+
+  CodecScratch scratch_;
+  FrameView views_[kMaxStages];
+  FrameBuilder builders_[kMaxStages];
+};
+
+// The first slice whose relative error is over the limit, with both numbers:
+// "layer 3 plane k: relative error is 0.31, limit is 0.2"; empty: none is.
+// *worst is raised to the largest error.
+std::string FindErrorOver(const SegmentModel::Group& group, uint32_t tokens,
+                          ByteView source, ByteView decoded, double limit,
+                          double* worst);
+
+}  // namespace reprise
+
+#endif  // REPRISE_TOOLS_COMPACTION_SEGMENT_CODER_H_
