@@ -69,7 +69,8 @@ void TierMap::Add(uint64_t hash, Wanted wanted) {
 std::optional<TierMap::Entry> TierMap::Find(uint64_t hash) const {
   const uint32_t* const entry = FindSlot(hash);
   if (entry == nullptr) return std::nullopt;
-  return Entry{WantedIn(*entry), (*entry & kShared) != 0};
+  return Entry{WantedIn(*entry), (*entry & kShared) != 0,
+               (*entry & kVisited) != 0};
 }
 
 bool TierMap::Visit(uint64_t hash) {

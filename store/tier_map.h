@@ -60,6 +60,7 @@ class TierMap {
   struct Entry {
     Wanted wanted = Wanted::kLeftAlone;
     bool is_shared = false;  // added more than once
+    bool is_visited = false;
   };
 
   // Any number, best another one each time.

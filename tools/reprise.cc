@@ -120,6 +120,10 @@ int main(int argc, char** argv) {
   reprise::AddModelCommands(&app, &context);
   reprise::AddCalibrateCommand(&app, &context);
   reprise::AddProfileCommands(&app, &context);
+  auto* compact =
+      app.add_subcommand("compact", "let sessions shrink that nobody uses");
+  compact->require_subcommand(1);
+  reprise::AddCompactPlanCommands(compact, &context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -46,6 +46,8 @@ void AddTransferCommands(CLI::App* app, CommandContext* context);
 void AddModelCommands(CLI::App* app, CommandContext* context);
 void AddCalibrateCommand(CLI::App* app, CommandContext* context);
 void AddProfileCommands(CLI::App* app, CommandContext* context);
+// Below `compact`.
+void AddCompactPlanCommands(CLI::App* compact, CommandContext* context);
 
 // A session's own settings, "default" for those that it has not; and with
 // what it follows, and where it stands on its ladder.

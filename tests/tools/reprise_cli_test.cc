@@ -22,6 +22,7 @@
 #include "base/duration.h"
 #include "client/export_format.h"
 #include "codec/klt_profile_format.h"
+#include "store/clock_guard.h"
 #include "store/engine.h"
 #include "store/rocks_engine.h"
 #include "tests/client/test_daemon.h"
@@ -41,7 +42,7 @@ using testing::AssertionSuccess;
 const char* const kCommands[] = {
     "status", "ls",      "show",   "match", "fork",   "rewind",     "rm",
     "export", "import",  "fsck",   "gc",    "verify", "dump-frame", "calibrate",
-    "plan",   "profile", "policy", "pin",   "unpin"};
+    "plan",   "profile", "policy", "pin",   "unpin",  "compact"};
 
 std::string TextOf(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -697,6 +698,68 @@ TEST_F(RepriseCliTest, ChecksAStoreWhoseDaemonIsStopped) {
   EXPECT_TRUE(Holds(none.err, "NotFound"));
   EXPECT_FALSE(Holds(none.err, "reprise ls"));
   EXPECT_FALSE(std::filesystem::exists(Path("empty")));
+}
+
+TEST_F(RepriseCliTest, CompactPlanSaysWhatAStoppedStoreWouldBecome) {
+  const std::string folder = Path("store");
+  {
+    auto engine = OpenRocksEngine({.directory = folder});
+    ASSERT_OK(engine);
+    TestDaemon daemon(*std::move(engine));
+    TestWorker worker(daemon.Connect());
+    ASSERT_OK(worker.Save("s", tokens_));
+    const Outcome held = RunBare("compact plan --dir " + folder);
+    EXPECT_EQ(held.exit_code, 1);
+    EXPECT_TRUE(Holds(held.err, "FailedPrecondition"));
+  }
+  const auto plan = [&](const std::string& words) {
+    const Outcome ran =
+        RunBare("compact plan --json --dir " + folder + " " + words);
+    EXPECT_EQ(ran.exit_code, 0) << ran.err;
+    return json::parse(ran.out, nullptr, false);
+  };
+  const json now = plan("");
+  EXPECT_GT(now["total"]["bytes_now"], 0);
+  EXPECT_EQ(now["total"]["bytes_now"], now["total"]["bytes_after"]);
+  EXPECT_EQ(now["clock_problem"], nullptr);
+  const json later = plan("--idle-plus 2y");
+  EXPECT_EQ(later["total"]["bytes_now"], now["total"]["bytes_now"]);
+  EXPECT_EQ(later["total"]["bytes_after"], 0);
+  // The default ladder wants a profile that nobody trained.
+  const json skipped = plan("--idle-plus 2h")["skipped"];
+  ASSERT_EQ(skipped.size(), 1u);
+  EXPECT_TRUE(Holds(skipped[0]["reason"], "there is no profile"));
+  const std::string config = Path("reprised.toml");
+  std::ofstream(config) << "policy = \"series: exact 1h, near\"\n";
+  const json series = plan("--idle-plus 2h --config " + config);
+  EXPECT_EQ(series["skipped"], json::array());
+  ASSERT_EQ(series["encodes"].size(), 1u);
+  EXPECT_EQ(series["encodes"][0]["codec"], "tsc:bits=8");
+  EXPECT_LT(series["total"]["bytes_after"], now["total"]["bytes_now"]);
+
+  const Outcome text = RunBare("compact plan --idle-plus 2h --dir " + folder);
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_TRUE(Holds(text.out, "skipped: tier near of ladder default"));
+  EXPECT_EQ(RunBare("compact plan --at x --dir " + folder).exit_code, 1);
+  EXPECT_EQ(RunBare("compact plan").exit_code, 2);
+}
+
+TEST_F(RepriseCliTest, CompactConfirmClockEndsTheWaitAfterAJump) {
+  const std::string folder = Path("store");
+  {
+    auto engine = OpenRocksEngine({.directory = folder});
+    ASSERT_OK(engine);
+    const auto reading =
+        KeepClock(engine->get(), SystemClock().WallMs() - 2 * kDayMs);
+    ASSERT_OK(reading);
+  }
+  const std::string plan = "compact plan --json --dir " + folder;
+  const json before = json::parse(RunBare(plan).out, nullptr, false);
+  EXPECT_TRUE(Holds(before["clock_problem"], "confirm-clock"));
+  const Outcome confirmed = RunBare("compact confirm-clock --dir " + folder);
+  EXPECT_EQ(confirmed.exit_code, 0) << confirmed.err;
+  const json after = json::parse(RunBare(plan).out, nullptr, false);
+  EXPECT_EQ(after["clock_problem"], nullptr);
 }
 
 }  // namespace

@@ -177,10 +177,12 @@ void WantedTiers::AddProblem(const std::string& session,
 
 std::optional<TierMap::Entry> WantedTiers::Find(const DomainId& domain,
                                                 const SegmentId& id) const {
-  if (left_alone_.contains(domain)) {
-    return TierMap::Entry{Wanted::kLeftAlone, true};
-  }
-  return map_.Find(SegmentHash(domain, id));
+  std::optional<TierMap::Entry> entry = map_.Find(SegmentHash(domain, id));
+  if (!left_alone_.contains(domain)) return entry;
+  if (!entry) entry.emplace();
+  entry->wanted = Wanted::kLeftAlone;
+  entry->is_shared = true;
+  return entry;
 }
 
 }  // namespace reprise

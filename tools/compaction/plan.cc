@@ -1,0 +1,299 @@
+#include "tools/compaction/plan.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "store/stages.h"
+
+namespace reprise {
+namespace {
+
+// Records read by one call of the engine.
+constexpr size_t kReadBatch = 256;
+constexpr size_t kMaxWays = 4096;
+
+PlanRow* RowOf(CompactionPlan* plan, Tier tier) {
+  return &plan->rows[static_cast<size_t>(tier)];
+}
+
+uint64_t BytesOf(const RenditionSet& set,
+                 const std::vector<RenditionId>& without = {},
+                 const Rendition* more = nullptr) {
+  std::vector<const Rendition*> kept;
+  for (const Rendition& each : set.renditions) {
+    if (std::ranges::find(without, each.id) == without.end()) {
+      kept.push_back(&each);
+    }
+  }
+  if (more != nullptr) kept.push_back(more);
+  return UniqueFrameBytes(kept);
+}
+
+// What the set takes once the stages up to `wanted` are all that is left of a
+// better rendition.
+uint64_t BytesDerived(const RenditionSet& set, const SinkPlan& sink,
+                      Tier wanted) {
+  const Rendition& from = *sink.sources[0];
+  for (const StagePrefix& prefix : PrefixesOf(from)) {
+    if (prefix.tier != wanted) continue;
+    const Rendition derived = Offer{&from, prefix}.Cut();
+    return BytesOf(set, sink.drops, &derived);
+  }
+  return BytesOf(set);
+}
+
+Tier BestOf(const RenditionSet& set) {
+  const Rendition* const best = set.Best(Tier::kArchive);
+  return best == nullptr ? Tier::kTokens : best->effective();
+}
+
+bool SkipsTier(const Status& status) {
+  return status.Is(StatusCode::kFailedPrecondition) ||
+         status.Is(StatusCode::kNotFound) || status.Is(StatusCode::kDataLoss) ||
+         status.Is(StatusCode::kUnimplemented);
+}
+
+}  // namespace
+
+PlanRow CompactionPlan::total() const {
+  PlanRow sum;
+  for (const PlanRow& row : rows) {
+    sum.segments_now += row.segments_now;
+    sum.bytes_now += row.bytes_now;
+    sum.segments_after += row.segments_after;
+    sum.bytes_after += row.bytes_after;
+    sum.dropped_bytes += row.dropped_bytes;
+    sum.encode_freed_bytes += row.encode_freed_bytes;
+  }
+  return sum;
+}
+
+CompactionPlanner::CompactionPlanner(Catalogue* catalogue,
+                                     const PolicyRules* rules, TierCheck check,
+                                     const Options& options)
+    : catalogue_(catalogue),
+      rules_(rules),
+      check_(std::move(check)),
+      options_(options),
+      wanted_(catalogue, rules,
+              {options.now_ms, options.step_segments, options.seed}),
+      walk_(catalogue->engine()) {}
+
+Status CompactionPlanner::Step() {
+  step_done_ = 0;
+  if (phase_ == Phase::kMark) {
+    REPRISE_RETURN_IF_ERROR(wanted_.Step());
+    if (wanted_.done()) phase_ = Phase::kSessions;
+    return Status();
+  }
+  while (!done() && step_done_ < options_.step_segments) {
+    if (phase_ == Phase::kGarbage) {
+      REPRISE_RETURN_IF_ERROR(NextGarbage());
+    } else if (next_use_ < uses_.size()) {
+      REPRISE_RETURN_IF_ERROR(NextUses());
+    } else {
+      REPRISE_RETURN_IF_ERROR(NextSession());
+    }
+  }
+  return Status();
+}
+
+// The next commit of the session, or the next session.
+Status CompactionPlanner::NextSession() {
+  ++step_done_;
+  if (segments_ && !segments_->done()) {
+    next_use_ = 0;
+    const Status read = segments_->Next(&uses_);
+    if (read.ok()) return Status();
+    uses_.clear();
+    if (!SkipsTier(read)) return read;
+    segments_->SkipCommit();  // the mark pass has told of it
+    return Status();
+  }
+  REPRISE_ASSIGN_OR_RETURN(std::optional<WalkedSession> session, walk_.Next());
+  segments_.reset();
+  if (!session) {
+    phase_ = Phase::kGarbage;
+    return Status();
+  }
+  if (!session->record_status.ok()) return Status();
+  session_ = *std::move(session);
+  wish_ = WishOf(*rules_, session_, options_.now_ms);
+  ladder_ = FindLadder(rules_->ladders, wish_.ladder);
+  segments_.emplace(catalogue_, session_.info.record);
+  return Status();
+}
+
+Status CompactionPlanner::NextUses() {
+  const DomainId& domain = session_.info.record.domain;
+  const size_t end = std::min(uses_.size(), next_use_ + kReadBatch);
+  const std::span batch(&uses_[next_use_], end - next_use_);
+  std::vector<std::string> keys;
+  for (const SegmentUse& use : batch) {
+    keys.push_back(DomainKey(domain, use.id.view()));
+  }
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  std::vector<HeadRecord> records;
+  REPRISE_RETURN_IF_ERROR(
+      catalogue_->engine()->GetHeads(HeadSpace::kRendition, views, &records));
+  for (size_t i = 0; i < batch.size(); ++i, ++next_use_, ++step_done_) {
+    const auto entry = wanted_.Find(domain, batch[i].id);
+    // A session that asks for worse than another one leaves it to that one,
+    // whose ladder is to be followed.
+    if (!entry || entry->is_visited ||
+        (entry->wanted != Wanted::kLeftAlone &&
+         entry->wanted != wish_.wanted)) {
+      continue;
+    }
+    REPRISE_RETURN_IF_ERROR(Count(batch[i], records[i], entry->wanted));
+    wanted_.Visit(domain, batch[i].id);
+    ++seen_;
+  }
+  return Status();
+}
+
+Status CompactionPlanner::Count(const SegmentUse& use, const HeadRecord& record,
+                                Wanted wanted) {
+  RenditionSet set;
+  if (record.version != 0) {
+    Result<RenditionSet> decoded = DecodeRenditionSet(record.value.view());
+    if (!decoded.ok()) {
+      ++plan_.unreadable_segments;
+      return Status();
+    }
+    set = *std::move(decoded);
+  }
+  SinkPlan sink;
+  if (wanted > Wanted::kExact) {
+    sink = PlanSink(set, use.is_tail, TierOf(wanted));
+  }
+  if (sink.way == SinkWay::kEncode) {
+    REPRISE_RETURN_IF_ERROR(CountEncode(set, sink, TierOf(wanted)));
+  } else {
+    CountDrop(set, sink, wanted);
+  }
+  ratios_.Add(session_.info.record.model, set);
+  return Status();
+}
+
+void CompactionPlanner::CountDrop(const RenditionSet& set, const SinkPlan& sink,
+                                  Wanted wanted) {
+  const uint64_t bytes_now = BytesOf(set);
+  PlanRow* const now = RowOf(&plan_, BestOf(set));
+  ++now->segments_now;
+  now->bytes_now += bytes_now;
+  uint64_t bytes_after = bytes_now;
+  PlanRow* after = now;
+  if (sink.way != SinkWay::kNothing) {
+    ++plan_.dropped_segments;
+    after = RowOf(&plan_, sink.remains);
+    bytes_after = sink.way == SinkWay::kDerive
+                      ? BytesDerived(set, sink, TierOf(wanted))
+                      : BytesOf(set, sink.drops);
+  }
+  ++after->segments_after;
+  after->bytes_after += bytes_after;
+  after->dropped_bytes += bytes_now - bytes_after;
+  if (wanted == Wanted::kLeftAlone) {
+    ++plan_.left_alone_segments;
+    plan_.left_alone_bytes += bytes_now;
+  }
+}
+
+Status CompactionPlanner::CountEncode(const RenditionSet& set,
+                                      const SinkPlan& sink, Tier wanted) {
+  REPRISE_ASSIGN_OR_RETURN(const Result<TierWay>* const way, WayTo(wanted));
+  const uint64_t bytes_now = BytesOf(set);
+  const uint64_t kept_bytes = BytesOf(set, sink.drops);
+  PlanRow* const now = RowOf(&plan_, BestOf(set));
+  ++now->segments_now;
+  now->bytes_now += bytes_now;
+  const ModelId& model = session_.info.record.model;
+  if (!way->ok()) {
+    ++now->segments_after;
+    now->bytes_after += bytes_now;
+    const std::string reason(way->status().message());
+    PlanSkip* const skip = &skips_[{model, wish_.ladder, wanted, reason}];
+    *skip = {model,  wish_.ladder,       wanted,
+             reason, skip->segments + 1, skip->bytes + bytes_now};
+    return Status();
+  }
+  PlanRow* const after = RowOf(&plan_, sink.remains);
+  ++after->segments_after;
+  after->bytes_after += kept_bytes;
+  PlanEncode* const encode =
+      &encodes_[{model, (*way)->choice, wanted, sink.remains}];
+  encode->model = model;
+  encode->tier = wanted;
+  encode->row = sink.remains;
+  encode->way = **way;
+  ++encode->segments;
+  encode->bytes_now += bytes_now - kept_bytes;
+  encode->raw_bytes += sink.sources[0]->raw_bytes;
+  return Status();
+}
+
+// The ladder's answer, kept: there are few ways and many segments.
+Result<const Result<TierWay>*> CompactionPlanner::WayTo(Tier tier) {
+  const SessionRecord& session = session_.info.record;
+  WayKey key(session.domain, session.model, wish_.ladder, tier);
+  const auto found = ways_.find(key);
+  if (found != ways_.end()) return &found->second;
+  Result<TierWay> way = check_(session.domain, session.model, *ladder_, tier);
+  if (!way.ok() && !SkipsTier(way.status())) return way.status();
+  if (ways_.size() >= kMaxWays) ways_.clear();
+  return &ways_.emplace(std::move(key), std::move(way)).first->second;
+}
+
+Status CompactionPlanner::NextGarbage() {
+  std::vector<HeadStore::ListedHead> listed;
+  REPRISE_RETURN_IF_ERROR(catalogue_->engine()->ListHeads(
+      HeadSpace::kRendition, "", garbage_cursor_, kReadBatch, &listed));
+  for (const HeadStore::ListedHead& head : listed) {
+    ++step_done_;
+    DomainId domain;
+    SegmentId id;
+    if (head.key.size() != kDomainKeyBytes) continue;
+    std::memcpy(domain.bytes.data(), head.key.data(), kDomainBytes);
+    std::memcpy(id.bytes.data(), head.key.data() + kDomainBytes, 32);
+    if (wanted_.Find(domain, id).has_value()) continue;
+    ++plan_.unreferenced_segments;
+    const auto set = DecodeRenditionSet(head.record.value.view());
+    if (set.ok()) plan_.unreferenced_bytes += BytesOf(*set);
+  }
+  if (!listed.empty()) {
+    garbage_cursor_ = listed.back().key;
+    return Status();
+  }
+  Finish();
+  phase_ = Phase::kDone;
+  return Status();
+}
+
+// Estimates, once all ratios are known.
+void CompactionPlanner::Finish() {
+  plan_.sessions = wanted_.report();
+  plan_.is_rate_configured = options_.encode_bytes_per_s > 0;
+  plan_.drop_seconds =
+      static_cast<double>(plan_.dropped_segments) / kAssumedDropRate;
+  for (auto& [key, encode] : encodes_) {
+    encode.estimate = ratios_.Of(encode.model, encode.way, encode.tier,
+                                 encode.segments, encode.raw_bytes);
+    const double rate = plan_.is_rate_configured
+                            ? options_.encode_bytes_per_s
+                            : AssumedEncodeRate(encode.way.codec);
+    encode.seconds = static_cast<double>(encode.raw_bytes) / rate;
+    plan_.encode_seconds += encode.seconds;
+    PlanRow* const row = RowOf(&plan_, encode.row);
+    row->bytes_after += encode.estimate.bytes;
+    row->encode_freed_bytes +=
+        encode.bytes_now - std::min(encode.bytes_now, encode.estimate.bytes);
+    plan_.encodes.push_back(encode);
+  }
+  for (auto& [key, skip] : skips_) plan_.skips.push_back(skip);
+}
+
+}  // namespace reprise
