@@ -35,8 +35,7 @@ Result<StoppedStore> OpenStopped(const std::string& dir) {
   StoppedStore store;
   REPRISE_ASSIGN_OR_RETURN(store.engine, OpenRocksEngine(options));
   REPRISE_ASSIGN_OR_RETURN(
-      store.catalogue,
-      Catalogue::Open(store.engine.get(), &SystemClock(), {}));
+      store.catalogue, Catalogue::Open(store.engine.get(), &SystemClock(), {}));
   return store;
 }
 
@@ -103,8 +102,7 @@ Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
   json shown = PlanJson(planner.plan());
   const std::string at = FormatTime(options.now_ms);
   shown["at_ms"] = options.now_ms;
-  std::string text =
-      "as of " + at + " UTC\n\n" + PlanText(planner.plan());
+  std::string text = "as of " + at + " UTC\n\n" + PlanText(planner.plan());
   const std::string problem = ClockProblem(store.engine.get());
   shown["clock_problem"] = problem.empty() ? json() : json(problem);
   if (!problem.empty()) text += "a job would not begin: " + problem + "\n";

@@ -78,10 +78,11 @@ std::string SkipsText(const CompactionPlan& plan) {
 std::string ProblemsText(const WantedReport& sessions) {
   std::string text;
   for (const WantedReport::Problem& problem : sessions.problems) {
-    text += "left alone: " +
-            (problem.session.empty() ? "what a lease names"
-                                     : "session " + Printable(problem.session)) +
-            ": " + Printable(problem.reason) + "\n";
+    text +=
+        "left alone: " +
+        (problem.session.empty() ? "what a lease names"
+                                 : "session " + Printable(problem.session)) +
+        ": " + Printable(problem.reason) + "\n";
   }
   if (sessions.problem_count > sessions.problems.size()) {
     text += "left alone: and " +
@@ -108,8 +109,8 @@ std::string NotesText(const CompactionPlan& plan) {
   const WantedReport& sessions = plan.sessions;
   text += "sessions: " + FormatCount(sessions.sessions) + ", " +
           FormatCount(sessions.pinned_sessions) + " pinned, " +
-          FormatCount(sessions.expired_sessions) + " past their TTL; leases: " +
-          FormatCount(sessions.leases) + "\n";
+          FormatCount(sessions.expired_sessions) +
+          " past their TTL; leases: " + FormatCount(sessions.leases) + "\n";
   if (plan.left_alone_segments > 0) {
     text += "left alone: " + FormatCount(plan.left_alone_segments) +
             " segments (" + FormatBytes(plan.left_alone_bytes) +

@@ -18,8 +18,7 @@ TierCheck MakeTierCheck(Catalogue* catalogue) {
     TierWay way;
     way.codec = made.choice.codec->id();
     way.choice = ladder.Find(tier)->codec_choice;
-    way.values_a_segment =
-        TokenBytesAt16Bits(model->spec) / 2 * kSegmentTokens;
+    way.values_a_segment = TokenBytesAt16Bits(model->spec) / 2 * kSegmentTokens;
     return way;
   };
 }

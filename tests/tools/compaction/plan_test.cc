@@ -294,8 +294,8 @@ TEST_F(PlanTest, IsShownInOneTable) {
   for (const char* part :
        {"tier     segments", "exact           2", "near            1",
         "all             3", "skipped: tier near of ladder default, model ",
-        "there is no profile; 2 segments (", "left alone: session b: ",
-        "there is nothing to do"}) {
+        "there is no profile; 2 segments (",
+        "left alone: session b: ", "there is nothing to do"}) {
     EXPECT_NE(std::string::npos, text.find(part)) << part << "\n" << text;
   }
   no_way_.clear();
