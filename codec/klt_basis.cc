@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codec/klt_analysis.h"
 #include "codec/klt_eigen.h"
 #include "codec/klt_statistics.h"
 
@@ -72,14 +73,21 @@ bool FitKltBasis(std::span<const double> weights,
 
 std::vector<float> KltForwardMatrix(const KltGroupParts& group) {
   const uint32_t n = group.n;
+  const KltTransform transform({.n = n,
+                                .lead = group.lead,
+                                .mu = group.mu.data(),
+                                .dec = group.dec.data(),
+                                .enc = group.enc.data(),
+                                .hi = group.hi.data(),
+                                .lo = group.lo.data()});
+  const KltAnalysis analysis(transform, KltAnalysis::Arithmetic::kPortable);
   const uint64_t stride = KltRowFloats(n);
   std::vector<float> matrix(n * stride);
   for (uint32_t j = 0; j < n; ++j) {
+    const float scale = analysis.scales()[j];
     for (uint32_t i = 0; i < n; ++i) {
-      const uint64_t at = uint64_t{j} * n + i;
-      float value = group.hi[at];
-      if (j < group.lead) value += static_cast<float>(group.lo[at]) / kLimbBase;
-      matrix[i * stride + j] = value * group.enc[i];
+      matrix[i * stride + j] =
+          analysis.weight(j, i) * scale * analysis.factors()[i];
     }
   }
   return matrix;

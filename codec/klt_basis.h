@@ -25,8 +25,9 @@ bool FitKltBasis(std::span<const double> weights,
                  std::vector<double>* covariance, KltGroupParts* group,
                  std::vector<double>* variances);
 
-// The forward matrix of a group, as an encoder has it: [n, KltRowFloats(n)],
-// channel by coefficient, zeros behind n.
+// The forward matrix of a group, as an encoder has it, but with the same bits
+// on every machine: [n, KltRowFloats(n)], channel by coefficient, zeros behind
+// n. Solved for, which takes 2 n^3 operations (klt_analysis.h).
 std::vector<float> KltForwardMatrix(const KltGroupParts& group);
 
 // Bytes that FitKltBasis holds besides what it is given and fills in.

@@ -1,8 +1,8 @@
 // `klt`, the flagship: the keys and values of one token and a few layers,
-// turned together by an orthonormal matrix that was fitted to the model,
-// rounded by steps that depend on how much the token matters, and coded in
-// stages of which every prefix is state of a tier of its own. Format:
-// docs/format/codecs/klt.md; profiles: docs/format/profile.md.
+// turned together by a matrix that was fitted to the model, rounded by steps
+// that depend on how much the token matters, and coded in stages of which every
+// prefix is state of a tier of its own. Format: docs/format/codecs/klt.md;
+// profiles: docs/format/profile.md.
 #ifndef REPRISE_CODEC_KLT_CODEC_H_
 #define REPRISE_CODEC_KLT_CODEC_H_
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "codec/klt_analysis.h"
 #include "codec/klt_transform_simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -46,9 +47,7 @@ using V16 = hn::VFromD<D16>;
 
 constexpr uint32_t kLanes = hn::MaxLanes(DF());
 constexpr uint32_t kLanes16 = hn::MaxLanes(D16());
-constexpr uint32_t kBlock = KltTransform::kBlock;
 constexpr uint32_t kQuad = KltTransform::kQuad;
-constexpr uint32_t kQuadBytes = KltTransform::kQuadBytes;
 
 // Vectors of tokens that pass together: with four coefficients each, what the
 // registers hold.
@@ -57,28 +56,28 @@ constexpr uint32_t kTileTokens = kTile * kLanes;
 // Channels at a time: four coefficients' weights of them are 16 KB.
 constexpr uint32_t kPart = 1024;
 
-// y = (x - mu) enc of some tokens and channels, one by one, into a tile.
-void MakeYOf(const KltForwardJob& job, uint32_t first_token, uint32_t tokens,
-             uint32_t first, uint32_t end, float* y) {
+// y = (x - mu) factor of some tokens and channels, one by one, into a tile.
+void MakeYOf(const KltForwardJob& job, const float* factors,
+             uint32_t first_token, uint32_t tokens, uint32_t first,
+             uint32_t end, float* y) {
   const float* const x = job.x + first_token * job.x_stride;
   for (uint32_t i = first; i < end; ++i) {
     const float mu = job.transform->mu()[i];
-    const float enc = job.transform->enc()[i];
     for (uint32_t t = 0; t < tokens; ++t) {
-      y[i * kTileTokens + t] = (x[t * job.x_stride + i] - mu) * enc;
+      y[i * kTileTokens + t] = (x[t * job.x_stride + i] - mu) * factors[i];
     }
   }
 }
 
 // The same of four tokens and kLanes channels.
-HWY_INLINE void MakeYOfFour(const KltForwardJob& job, uint32_t first_token,
-                            uint32_t first, float* y) {
+HWY_INLINE void MakeYOfFour(const KltForwardJob& job, const float* factors,
+                            uint32_t first_token, uint32_t first, float* y) {
   const DF d;
   const VF mu = hn::LoadU(d, job.transform->mu() + first);
-  const VF enc = hn::LoadU(d, job.transform->enc() + first);
+  const VF factor = hn::LoadU(d, factors + first);
   const float* const x = job.x + first_token * job.x_stride + first;
   const auto y_of = [&](uint64_t t) HWY_ATTR {
-    return hn::Mul(hn::Sub(hn::LoadU(d, x + t * job.x_stride), mu), enc);
+    return hn::Mul(hn::Sub(hn::LoadU(d, x + t * job.x_stride), mu), factor);
   };
   alignas(64) float turned[kLanes][4];
   hn::StoreInterleaved4(y_of(0), y_of(1), y_of(2), y_of(3), d, turned[0]);
@@ -89,7 +88,7 @@ HWY_INLINE void MakeYOfFour(const KltForwardJob& job, uint32_t first_token,
 
 // y as [tile, channel, token of the tile], zeros where there is no channel or
 // token.
-void MakeY(const KltForwardJob& job, float* y) {
+void MakeY(const KltForwardJob& job, const float* factors, float* y) {
   const uint32_t n = job.transform->n();
   const uint64_t tile_size = uint64_t{job.transform->padded()} * kTileTokens;
   for (uint32_t first = 0; first < job.tokens; first += kTileTokens) {
@@ -98,40 +97,29 @@ void MakeY(const KltForwardJob& job, float* y) {
     uint32_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
       uint32_t t = 0;
-      for (; t + 4 <= tokens; t += 4) MakeYOfFour(job, first + t, i, y + t);
-      MakeYOf(job, first + t, tokens - t, i, i + kLanes, y + t);
+      for (; t + 4 <= tokens; t += 4) {
+        MakeYOfFour(job, factors, first + t, i, y + t);
+      }
+      MakeYOf(job, factors, first + t, tokens - t, i, i + kLanes, y + t);
     }
-    MakeYOf(job, first, tokens, i, n, y);
+    MakeYOf(job, factors, first, tokens, i, n, y);
     std::memset(y + n * kTileTokens, 0,
                 (tile_size - n * kTileTokens) * sizeof(float));
     y += tile_size;
   }
 }
 
-// The weights of a quad in f32 for blocks `first` to `end`: [channel, 4].
-void MakeWeights(const KltTransform& transform, uint32_t quad, uint32_t first,
-                 uint32_t end, float* weights) {
+// The weights of a quad in f32, scaled, of `count` channels: [channel, 4].
+void MakeWeights(const KltAnalysis& analysis, uint32_t quad, uint32_t first,
+                 uint32_t count, float* weights) {
   const DF d;
   const DI di;
-  const hn::Rebind<uint8_t, DI> d8;
-  const bool has_lo = quad < transform.lead_quads();
-  for (uint32_t b = first; b < end; ++b) {
-    const uint8_t* const hi = transform.hi(b) + quad * kQuadBytes;
-    const uint8_t* const lo = transform.lo(b) + quad * kQuadBytes;
-    // Blocks lie far apart, where no machine fetches by itself.
-    __builtin_prefetch(hi + kQuadBytes);
-    __builtin_prefetch(hi + kQuadBytes + 64);
-    for (uint32_t k = 0; k < kQuadBytes; k += kLanes, weights += kLanes) {
-      const VI h = hn::PromoteTo(di, hn::LoadU(d8, hi + k));
-      VF w = hn::ConvertTo(d, hn::Sub(h, hn::Set(di, KltTransform::kBias)));
-      if (has_lo) {
-        const VI l = hn::PromoteTo(di, hn::LoadU(d8, lo + k));
-        w = hn::MulAdd(
-            hn::ConvertTo(d, hn::Sub(l, hn::Set(di, KltTransform::kBias))),
-            hn::Set(d, 0x1p-8f), w);
-      }
-      hn::StoreU(w, d, weights);
-    }
+  const hn::Rebind<int16_t, DI> d16;
+  const VF scales = hn::LoadDup128(d, analysis.scales() + quad * kQuad);
+  const int16_t* const from = analysis.weights(quad) + first * kQuad;
+  for (uint32_t k = 0; k < count * kQuad; k += kLanes) {
+    const VI whole = hn::PromoteTo(di, hn::LoadU(d16, from + k));
+    hn::StoreU(hn::Mul(hn::ConvertTo(d, whole), scales), d, weights + k);
   }
 }
 
@@ -189,6 +177,7 @@ HWY_INLINE void ProductOf(uint32_t vectors, const float* weights,
 
 void Forward(const KltForwardJob& job, KltScratch* scratch) {
   const KltTransform& transform = *job.transform;
+  const KltAnalysis& analysis = transform.analysis();
   const uint32_t padded = transform.padded();
   const uint64_t y_size = uint64_t{padded} * kKltTokens;
   constexpr uint64_t kAlign = 64;
@@ -197,12 +186,11 @@ void Forward(const KltForwardJob& job, KltScratch* scratch) {
       (reinterpret_cast<uintptr_t>(scratch->floats.data()) + kAlign - 1) &
       ~(kAlign - 1));
   float* const weights = y + y_size;
-  MakeY(job, y);
+  MakeY(job, analysis.factors(), y);
   for (uint32_t part = 0; part < padded; part += kPart) {
     const uint32_t count = HWY_MIN(kPart, padded - part);
     for (uint32_t quad = 0; quad < transform.quads(); ++quad) {
-      MakeWeights(transform, quad, part / kBlock, (part + count) / kBlock,
-                  weights);
+      MakeWeights(analysis, quad, part, count, weights);
       for (uint32_t first = 0; first < job.tokens; first += kTileTokens) {
         const uint32_t tokens = HWY_MIN(kTileTokens, job.tokens - first);
         ProductOf((tokens + kLanes - 1) / kLanes, weights,

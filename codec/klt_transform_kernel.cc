@@ -1,8 +1,12 @@
 #include "codec/klt_transform_kernel.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+
+#include "codec/klt_analysis.h"
 
 namespace reprise {
 
@@ -63,30 +67,22 @@ void InverseToken(const KltInverseJob& job, uint32_t token) {
   }
 }
 
-// Row k of U with the coefficients of a quad side by side, as the limbs lie.
-float Weight(const KltTransform& transform, uint32_t coefficient,
-             uint32_t channel) {
-  const uint32_t quad = coefficient / KltTransform::kQuad;
-  const uint32_t at =
-      (quad * KltTransform::kBlock + channel % KltTransform::kBlock) *
-          KltTransform::kQuad +
-      coefficient % KltTransform::kQuad;
-  const uint32_t block = channel / KltTransform::kBlock;
-  const int32_t hi = transform.hi(block)[at] - KltTransform::kBias;
-  const int32_t lo = quad < transform.lead_quads()
-                         ? transform.lo(block)[at] - KltTransform::kBias
-                         : 0;
-  return static_cast<float>(hi * 256 + lo) * 0x1p-8f;
-}
-
 }  // namespace
+
+struct KltTransform::Lazy {
+  std::once_flag once;
+  // Set by who made it; all who come through `once` may read it without.
+  std::atomic<const KltAnalysis*> made = nullptr;
+  std::unique_ptr<const KltAnalysis> analysis;
+};
 
 KltTransform::KltTransform(const KltGroupData& data)
     : n_(data.n),
       lead_quads_(KltPadded(data.lead) / kQuad),
       mu_(Padded(data.mu, data.n)),
       dec_(Padded(data.dec, data.n)),
-      enc_(Padded(data.enc, data.n)) {
+      enc_(Padded(data.enc, data.n)),
+      lazy_(std::make_unique<Lazy>()) {
   const uint64_t hi_bytes = uint64_t{blocks()} * quads() * kQuadBytes;
   const uint64_t lo_bytes = uint64_t{blocks()} * lead_quads_ * kQuadBytes;
   limbs_.resize(hi_bytes + lo_bytes + kAlignment, kBias);
@@ -95,6 +91,37 @@ KltTransform::KltTransform(const KltGroupData& data)
   lo_at_ = hi_at_ + hi_bytes;
   Pack(data.hi, data.n, quads(), hi_at_);
   Pack(data.lo, data.lead, lead_quads_, lo_at_);
+}
+
+KltTransform::KltTransform(KltTransform&&) noexcept = default;
+KltTransform& KltTransform::operator=(KltTransform&&) noexcept = default;
+KltTransform::~KltTransform() = default;
+
+void KltTransform::LoadChannel(uint32_t channel, int16_t* entries) const {
+  const uint8_t* const high = hi(channel / kBlock);
+  const uint8_t* const low = lo(channel / kBlock);
+  uint64_t at = channel % kBlock * kQuad;
+  for (uint32_t k = 0; k < quads(); ++k, at += kQuadBytes) {
+    for (uint32_t j = 0; j < kQuad; ++j, ++entries) {
+      const int32_t second = k < lead_quads_ ? low[at + j] - kBias : 0;
+      *entries = static_cast<int16_t>((high[at + j] - kBias) * 256 + second);
+    }
+  }
+}
+
+const KltAnalysis& KltTransform::analysis() const {
+  std::call_once(lazy_->once, [this] {
+    lazy_->analysis = std::make_unique<const KltAnalysis>(
+        *this, KltAnalysis::Arithmetic::kNative);
+    lazy_->made.store(lazy_->analysis.get(), std::memory_order_release);
+  });
+  return *lazy_->analysis;
+}
+
+uint64_t KltTransform::memory_bytes() const {
+  const KltAnalysis* const made = lazy_->made.load(std::memory_order_acquire);
+  return limbs_.size() + 3 * padded() * sizeof(float) +
+         (made != nullptr ? made->memory_bytes() : 0);
 }
 
 void KltTransform::Pack(const int8_t* columns, uint32_t count,
@@ -119,13 +146,14 @@ bool KltInverseScalar(const KltInverseJob& job, KltScratch* scratch) {
 
 void KltForwardScalar(const KltForwardJob& job, KltScratch* scratch) {
   const KltTransform& transform = *job.transform;
+  const KltAnalysis& analysis = transform.analysis();
   scratch->floats.resize(uint64_t{transform.n()} * kKltTokens);
   float* const y = scratch->floats.data();
   for (uint32_t t = 0; t < job.tokens; ++t) {
     for (uint32_t i = 0; i < transform.n(); ++i) {
       y[i * kKltTokens + t] =
           (job.x[t * job.x_stride + i] - transform.mu()[i]) *
-          transform.enc()[i];
+          analysis.factors()[i];
     }
   }
   for (uint32_t j = 0; j < transform.padded(); ++j) {
@@ -133,7 +161,7 @@ void KltForwardScalar(const KltForwardJob& job, KltScratch* scratch) {
     std::memset(z, 0, kKltTokens * sizeof(float));
     if (j >= transform.n()) continue;
     for (uint32_t i = 0; i < transform.n(); ++i) {
-      const float weight = Weight(transform, j, i);
+      const float weight = analysis.weight(j, i) * analysis.scales()[j];
       for (uint32_t t = 0; t < job.tokens; ++t) {
         z[t] += weight * y[i * kKltTokens + t];
       }

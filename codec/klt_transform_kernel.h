@@ -15,9 +15,12 @@
 #define REPRISE_CODEC_KLT_TRANSFORM_KERNEL_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace reprise {
+
+class KltAnalysis;
 
 // Of one call; what z's columns and a frame hold.
 inline constexpr uint32_t kKltTokens = 64;
@@ -49,7 +52,7 @@ struct KltGroupData {
 // with 128 added, so that one instruction multiplies four coefficients of a
 // channel by bytes of q and sums them up, and so that 32 channels of all
 // coefficients lie together and stay in the nearest cache while the tokens of
-// a frame pass. What pads it is zero (128). Immutable.
+// a frame pass. What pads it is zero (128). Immutable, and thread-safe.
 class KltTransform {
  public:
   static constexpr uint32_t kBlock = 32;                  // channels
@@ -58,8 +61,9 @@ class KltTransform {
   static constexpr int32_t kBias = 128;
 
   explicit KltTransform(const KltGroupData& data);
-  KltTransform(KltTransform&&) = default;
-  KltTransform& operator=(KltTransform&&) = default;
+  KltTransform(KltTransform&&) noexcept;
+  KltTransform& operator=(KltTransform&&) noexcept;
+  ~KltTransform();
   KltTransform(const KltTransform&) = delete;
   KltTransform& operator=(const KltTransform&) = delete;
 
@@ -83,11 +87,19 @@ class KltTransform {
     return limbs_.data() + lo_at_ + uint64_t{block} * lead_quads_ * kQuadBytes;
   }
 
-  uint64_t memory_bytes() const {
-    return limbs_.size() + 3 * padded() * sizeof(float);
-  }
+  // A channel's entries of the matrix times 256: [padded()], zeros behind n.
+  void LoadChannel(uint32_t channel, int16_t* entries) const;
+
+  // What an encoder multiplies by. The first call makes it, which takes 2 n^3
+  // operations and 6 n^2 bytes, of which 2 n^2 stay; others wait meanwhile.
+  const KltAnalysis& analysis() const;
+
+  // All of it; more once there is an analysis.
+  uint64_t memory_bytes() const;
 
  private:
+  struct Lazy;
+
   void Pack(const int8_t* columns, uint32_t count, uint32_t quad_count,
             uint64_t at);
 
@@ -97,6 +109,7 @@ class KltTransform {
   uint64_t lo_at_ = 0;
   std::vector<float> mu_, dec_, enc_;
   std::vector<uint8_t> limbs_;
+  std::unique_ptr<Lazy> lazy_;
 };
 
 // What the loops keep from call to call. One a thread.
@@ -133,7 +146,7 @@ bool KltInverseScalar(const KltInverseJob& job, KltScratch* scratch);
 
 // --------------------------------------------------------------------- encode
 
-// From values to coefficients, in f32:
+// From values to coefficients, in f32, by the transform's analysis():
 //
 //   x  [tokens, x_stride]  keys un-rotated; the first n of each
 //   z  [padded(), 64]      out: coefficient, token; zeros for coefficients
