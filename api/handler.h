@@ -22,6 +22,7 @@
 #include "api/metadata.h"
 #include "api/metrics.h"
 #include "api/model_shapes.h"
+#include "api/space_guard.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "store/catalogue.h"
@@ -47,7 +48,8 @@ struct HandlerContext {
   Catalogue* catalogue = nullptr;
   const Clock* clock = nullptr;
   ServerMetrics* metrics = nullptr;
-  Jobs* jobs = nullptr;  // null: jobs answer kUnimplemented
+  Jobs* jobs = nullptr;         // null: jobs answer kUnimplemented
+  SpaceGuard* space = nullptr;  // null: as much as the file system takes
   std::function<std::string()> stats_json;
   Durability default_durability = Durability::kSynced;
   HandlerLimits limits;

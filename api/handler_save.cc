@@ -136,6 +136,12 @@ Result<HandlerReply> HandlePutFrames(const HandlerCall& call,
   REPRISE_ASSIGN_OR_RETURN(
       std::vector<FramePut> frames,
       FramesOfBody(*put.frames(), call.request.body.view()));
+  // Frames are what takes space; what makes them a state is let through, so
+  // that a save whose frames are there can end.
+  if (SpaceGuard* const space = call.context.space) {
+    const Status admitted = space->Admit(call.request.body.view().size());
+    if (!admitted.ok()) return admitted.WithContext("put frames");
+  }
   REPRISE_RETURN_IF_ERROR(call.catalogue()->PutFrames(call.tenant(), frames));
   call.context.metrics->frames_stored += frames.size();
   return call.Only(wire::PutFramesReplyT());

@@ -22,6 +22,7 @@
 #include "api/metrics.h"
 #include "api/server.h"
 #include "api/session_census.h"
+#include "api/space_guard.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -122,6 +123,9 @@ class Daemon {
     jobs.collect_interval_ms = config_.collect_interval_s * 1000;
     jobs_ = std::make_unique<Jobs>(catalogue_.get(), &SystemClock(), jobs);
     context_.jobs = jobs_.get();
+    space_ = std::make_unique<SpaceGuard>(engine_.get(), &SystemClock(),
+                                          config_.space.max_bytes);
+    context_.space = space_.get();
     context_.stats_json = [this] { return StatsJson(Stats()); };
     context_.default_durability = options.durability;
     context_.policies = config_.policies;
@@ -181,6 +185,7 @@ class Daemon {
   std::unique_ptr<SessionCensus> census_;
   ServerMetrics metrics_;
   HandlerContext context_;
+  std::unique_ptr<SpaceGuard> space_;
   std::unique_ptr<Jobs> jobs_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Server> server_;

@@ -171,6 +171,12 @@ class Options {
             "Memory for blocks read from disk");
     AddSize("memtable", &config_->memtable_bytes,
             "Memory for writes not yet in files");
+    AddSize("max-bytes", &config_->space.max_bytes,
+            "What the store may take on its file system (0: no limit)");
+    AddCount("high-watermark", &config_->space.high_percent, 100u,
+             "From so many percent of max-bytes on, sessions sink for space");
+    AddCount("low-watermark", &config_->space.low_percent, 100u,
+             "Down to so many percent");
     AddSeconds("collect-interval", &config_->collect_interval_s, 0,
                "Between collections of garbage (0: only on request)");
   }
@@ -253,6 +259,9 @@ std::string CheckTogether(const CLI::App& app, const ReprisedConfig& config) {
   }
   if (config.engine == "rocksdb" && config.dir.empty()) {
     return "--dir is missing: the directory of the store";
+  }
+  if (const Status marks = CheckWatermarks(config.space); !marks.ok()) {
+    return std::string(marks.message());
   }
   return config.admin.empty() ? std::string() : CheckAddress(config.admin);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "store/policy_rules.h"
+#include "store/watermarks.h"
 
 namespace reprise {
 
@@ -17,6 +18,7 @@ struct ReprisedConfig {
   std::string durability = "synced";
   uint64_t block_cache_bytes = 256ull << 20;
   uint64_t memtable_bytes = 256ull << 20;
+  Watermarks space;
 
   std::vector<std::string> listen = {"127.0.0.1:7077"};
   std::string admin = "127.0.0.1:7078";  // empty: none

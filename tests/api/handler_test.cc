@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/space_guard.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "tests/api/handler_fixture.h"
@@ -466,6 +467,27 @@ TEST_F(HandlerTest, FramesMustFillTheirBody) {
   body.resize(body.size() - 2);
   EXPECT_EQ(Code(MessageType::kPutFrames, table, body), kInvalid);
   EXPECT_EQ(Code(MessageType::kPutFrames, table), kInvalid);
+}
+
+TEST_F(HandlerTest, AFullStoreRefusesFramesAndNothingElse) {
+  WireSave save = MakeSave();
+  ASSERT_NO_FATAL_FAILURE(SaveFrames(save));
+  SpaceGuard full(engine_.get(), &SystemClock(), 1);
+  context_.space = &full;
+  const RawMessage refused = Only(MessageType::kPutFrames,
+                                  save.put_frames.table, save.put_frames.body);
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  const std::string message(refused.error_message());
+  EXPECT_NE(message.find("limit of 1 "), std::string::npos) << message;
+  // A save whose frames are there ends.
+  EXPECT_EQ(Code(MessageType::kPublish, save.publish), StatusCode::kOk);
+  EXPECT_EQ(Code(MessageType::kCommit, save.commit.table, save.commit.body),
+            StatusCode::kOk);
+  SpaceGuard roomy(engine_.get(), &SystemClock(), 1ull << 40);
+  context_.space = &roomy;
+  EXPECT_EQ(Code(MessageType::kPutFrames, save.put_frames.table,
+                 save.put_frames.body),
+            StatusCode::kOk);
 }
 
 TEST_F(HandlerTest, FramesOutOfRangeAreRefused) {

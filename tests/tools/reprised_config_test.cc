@@ -324,6 +324,32 @@ TEST(ReprisedConfigTest, WhatIsWrongWithAPolicyIsSaid) {
   }
 }
 
+TEST(ReprisedConfigTest, SpaceIsLimitedInOrder) {
+  const ReprisedConfig free = Parse({"--dir", "/d"}).config;
+  EXPECT_EQ(free.space.max_bytes, 0u);
+  EXPECT_EQ(free.space.high_percent, 85u);
+  EXPECT_EQ(free.space.low_percent, 75u);
+  const std::string file =
+      FileWith("max-bytes = \"2GiB\"\nhigh-watermark = 90\n");
+  const ReprisedCommand set =
+      Parse({"--dir", "/d", "--low-watermark", "60", "--config", file.c_str()});
+  ASSERT_TRUE(set.run) << set.text;
+  EXPECT_EQ(set.config.space.max_bytes, 2ull << 30);
+  EXPECT_EQ(set.config.space.high_percent, 90u);
+  EXPECT_EQ(set.config.space.low_percent, 60u);
+  const ReprisedCommand swapped =
+      Parse({"--dir", "/d", "--low-watermark", "90"});
+  EXPECT_EQ(swapped.exit_code, 2);
+  EXPECT_NE(swapped.text.find("low watermark is 90 %"), std::string::npos);
+  EXPECT_NE(swapped.text.find("85 %"), std::string::npos);
+  const ReprisedCommand no_room =
+      Parse({"--dir", "/d", "--high-watermark", "96"});
+  EXPECT_EQ(no_room.exit_code, 2);
+  EXPECT_NE(no_room.text.find("high watermark is 96 %"), std::string::npos);
+  EXPECT_EQ(Parse({"--dir", "/d", "--low-watermark", "0"}).exit_code, 2);
+  EXPECT_EQ(Parse({"--dir", "/d", "--max-bytes", "much"}).exit_code, 2);
+}
+
 TEST(ReprisedConfigTest, CheckingRunsNothing) {
   ReprisedCommand good = Parse({"--dir", "/d", "--check-config"});
   EXPECT_FALSE(good.run);
