@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "store/stages.h"
+#include "tools/compaction/sink_bytes.h"
 
 namespace reprise {
 namespace {
@@ -19,44 +19,18 @@ PlanRow* RowOf(CompactionPlan* plan, Tier tier) {
   return &plan->rows[static_cast<size_t>(tier)];
 }
 
-uint64_t BytesOf(const RenditionSet& set,
-                 const std::vector<RenditionId>& without = {},
-                 const Rendition* more = nullptr) {
-  std::vector<const Rendition*> kept;
-  for (const Rendition& each : set.renditions) {
-    if (std::ranges::find(without, each.id) == without.end()) {
-      kept.push_back(&each);
-    }
-  }
-  if (more != nullptr) kept.push_back(more);
-  return UniqueFrameBytes(kept);
-}
-
-// What the set takes once the stages up to `wanted` are all that is left of a
-// better rendition.
-uint64_t BytesDerived(const RenditionSet& set, const SinkPlan& sink,
-                      Tier wanted) {
-  const Rendition& from = *sink.sources[0];
-  for (const StagePrefix& prefix : PrefixesOf(from)) {
-    if (prefix.tier != wanted) continue;
-    const Rendition derived = Offer{&from, prefix}.Cut();
-    return BytesOf(set, sink.drops, &derived);
-  }
-  return BytesOf(set);
-}
-
 Tier BestOf(const RenditionSet& set) {
   const Rendition* const best = set.Best(Tier::kArchive);
   return best == nullptr ? Tier::kTokens : best->effective();
 }
+
+}  // namespace
 
 bool SkipsTier(const Status& status) {
   return status.Is(StatusCode::kFailedPrecondition) ||
          status.Is(StatusCode::kNotFound) || status.Is(StatusCode::kDataLoss) ||
          status.Is(StatusCode::kUnimplemented);
 }
-
-}  // namespace
 
 PlanRow CompactionPlan::total() const {
   PlanRow sum;
@@ -181,7 +155,7 @@ Status CompactionPlanner::Count(const SegmentUse& use, const HeadRecord& record,
 
 void CompactionPlanner::CountDrop(const RenditionSet& set, const SinkPlan& sink,
                                   Wanted wanted) {
-  const uint64_t bytes_now = BytesOf(set);
+  const uint64_t bytes_now = StoredBytes(set);
   PlanRow* const now = RowOf(&plan_, BestOf(set));
   ++now->segments_now;
   now->bytes_now += bytes_now;
@@ -190,9 +164,7 @@ void CompactionPlanner::CountDrop(const RenditionSet& set, const SinkPlan& sink,
   if (sink.way != SinkWay::kNothing) {
     ++plan_.dropped_segments;
     after = RowOf(&plan_, sink.remains);
-    bytes_after = sink.way == SinkWay::kDerive
-                      ? BytesDerived(set, sink, TierOf(wanted))
-                      : BytesOf(set, sink.drops);
+    bytes_after = RemainingBytes(set, sink, TierOf(wanted));
   }
   ++after->segments_after;
   after->bytes_after += bytes_after;
@@ -206,8 +178,8 @@ void CompactionPlanner::CountDrop(const RenditionSet& set, const SinkPlan& sink,
 Status CompactionPlanner::CountEncode(const RenditionSet& set,
                                       const SinkPlan& sink, Tier wanted) {
   REPRISE_ASSIGN_OR_RETURN(const Result<TierWay>* const way, WayTo(wanted));
-  const uint64_t bytes_now = BytesOf(set);
-  const uint64_t kept_bytes = BytesOf(set, sink.drops);
+  const uint64_t bytes_now = StoredBytes(set);
+  const uint64_t kept_bytes = RemainingBytes(set, sink, wanted);
   PlanRow* const now = RowOf(&plan_, BestOf(set));
   ++now->segments_now;
   now->bytes_now += bytes_now;
@@ -262,7 +234,7 @@ Status CompactionPlanner::NextGarbage() {
     if (wanted_.Find(domain, id).has_value()) continue;
     ++plan_.unreferenced_segments;
     const auto set = DecodeRenditionSet(head.record.value.view());
-    if (set.ok()) plan_.unreferenced_bytes += BytesOf(*set);
+    if (set.ok()) plan_.unreferenced_bytes += StoredBytes(*set);
   }
   if (!listed.empty()) {
     garbage_cursor_ = listed.back().key;

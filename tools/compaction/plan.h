@@ -88,10 +88,13 @@ struct CompactionPlan {
                                     // plan_estimate.h
 };
 
-// How a tier is made of a model's state, or an error that says why not:
-// kFailedPrecondition, kNotFound, kDataLoss and kUnimplemented skip it.
+// How a tier is made of a model's state, or an error that says why not.
 using TierCheck = std::function<Result<TierWay>(const DomainId&, const ModelId&,
                                                 const Ladder&, Tier)>;
+
+// Whether such an error concerns the tier alone, and not the store as a whole:
+// kFailedPrecondition, kNotFound, kDataLoss and kUnimplemented do.
+bool SkipsTier(const Status& status);
 
 // Not thread-safe.
 class CompactionPlanner {

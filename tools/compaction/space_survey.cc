@@ -1,0 +1,194 @@
+#include "tools/compaction/space_survey.h"
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "tools/compaction/sink_bytes.h"
+#include "tools/compaction/sink_plan.h"
+
+namespace reprise {
+namespace {
+
+// Records read by one call of the engine.
+constexpr size_t kReadBatch = 256;
+
+// The lowest tier with frames that a policy names; tokens where it has none.
+Tier LowestWithFrames(const Policy& policy) {
+  Tier lowest = Tier::kTokens;
+  for (const PolicyRung& rung : policy.rungs) {
+    if (rung.tier != Tier::kTokens) lowest = rung.tier;
+  }
+  return lowest;
+}
+
+// What there is to know of a commit that can't be read, the mark pass has told.
+bool IsDamage(const Status& status) {
+  return status.Is(StatusCode::kNotFound) || status.Is(StatusCode::kDataLoss);
+}
+
+}  // namespace
+
+SpaceSurvey::SpaceSurvey(Catalogue* catalogue, const PolicyRules* rules,
+                         TierCheck check, const Options& options)
+    : catalogue_(catalogue),
+      rules_(rules),
+      check_(std::move(check)),
+      options_(options),
+      wanted_(catalogue, rules,
+              {options.now_ms, options.step_segments, options.seed}),
+      walk_(catalogue->engine()) {}
+
+Status SpaceSurvey::Step() {
+  step_done_ = 0;
+  if (phase_ == Phase::kMark) {
+    REPRISE_RETURN_IF_ERROR(wanted_.Step());
+    if (wanted_.done()) phase_ = Phase::kSessions;
+    return Status();
+  }
+  while (!done() && step_done_ < options_.step_segments) {
+    if (next_use_ < uses_.size()) {
+      REPRISE_RETURN_IF_ERROR(NextUses());
+      continue;
+    }
+    if (!current_) {
+      REPRISE_RETURN_IF_ERROR(NextSession());
+      continue;
+    }
+    ++step_done_;
+    uses_.clear();
+    next_use_ = 0;
+    if (current_->segments.done()) {
+      Keep(std::move(current_->session));
+      current_.reset();
+      continue;
+    }
+    const Status read = current_->segments.Next(&uses_);
+    if (read.ok()) continue;
+    uses_.clear();
+    if (!IsDamage(read)) return read;
+    current_->segments.SkipCommit();
+  }
+  return Status();
+}
+
+Status SpaceSurvey::NextSession() {
+  ++step_done_;
+  if (!walked_) {
+    REPRISE_ASSIGN_OR_RETURN(walked_, walk_.Next());
+  }
+  if (!walked_) {
+    SortOut();
+    for (size_t i = 0; i < sessions_.size(); ++i) sessions_[i].facts.index = i;
+    phase_ = Phase::kDone;
+    return Status();
+  }
+  const SessionRecord& record = walked_->info.record;
+  const SessionWish wish = WishOf(*rules_, *walked_, options_.now_ms);
+  if (wish.wanted == Wanted::kLeftAlone) {
+    walked_.reset();
+    return Status();
+  }
+  REPRISE_ASSIGN_OR_RETURN(const Policy policy, PolicyOf(*rules_, record));
+  SurveyedSession session;
+  session.tenant = walked_->tenant;
+  session.name = walked_->info.name;
+  session.sink_to = LowestWithFrames(policy);
+  session.facts.idle_ms = IdleMs(walked_->info, options_.now_ms);
+  session.facts.tokens = record.token_count;
+  std::optional<TierWay> way;
+  if (session.sink_to > Tier::kExact && session.sink_to < Tier::kTokens) {
+    const Result<TierWay> made =
+        check_(record.domain, record.model,
+               *FindLadder(rules_->ladders, policy.ladder), session.sink_to);
+    if (made.ok()) {
+      way = *made;
+    } else if (!SkipsTier(made.status())) {
+      return made.status();
+    }
+  }
+  const bool ends_in_tokens = policy.rungs.back().tier == Tier::kTokens;
+  // Set to what it holds once that is known.
+  session.facts.tokens_free_bytes = ends_in_tokens ? 1 : 0;
+  current_ = Current{std::move(session), record.model, std::move(way),
+                     SessionSegments(catalogue_, record)};
+  walked_.reset();
+  return Status();
+}
+
+Status SpaceSurvey::NextUses() {
+  const DomainId& domain = current_->segments.domain();
+  const size_t end = std::min(uses_.size(), next_use_ + kReadBatch);
+  const std::span batch(&uses_[next_use_], end - next_use_);
+  std::vector<std::string> keys;
+  for (const SegmentUse& use : batch) {
+    keys.push_back(DomainKey(domain, use.id.view()));
+  }
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  std::vector<HeadRecord> records;
+  REPRISE_RETURN_IF_ERROR(
+      catalogue_->engine()->GetHeads(HeadSpace::kRendition, views, &records));
+  for (size_t i = 0; i < batch.size(); ++i) Measure(batch[i], records[i]);
+  next_use_ = end;
+  step_done_ += batch.size();
+  return Status();
+}
+
+void SpaceSurvey::Measure(const SegmentUse& use, const HeadRecord& record) {
+  if (record.version == 0) return;
+  const Result<RenditionSet> set = DecodeRenditionSet(record.value.view());
+  if (!set.ok()) return;
+  SessionFacts* const facts = &current_->session.facts;
+  const uint64_t bytes = StoredBytes(*set);
+  facts->bytes += bytes;
+  ratios_.Add(current_->model, *set);
+  const auto entry = wanted_.Find(current_->segments.domain(), use.id);
+  // A lease counts as sharing it.
+  if (!entry || entry->is_shared || entry->wanted == Wanted::kLeftAlone) return;
+  facts->own_bytes += bytes;
+  const Tier tier = current_->session.sink_to;
+  if (tier == Tier::kExact || tier == Tier::kTokens) return;
+  const SinkPlan sink = PlanSink(*set, use.is_tail, tier);
+  uint64_t after = RemainingBytes(*set, sink, tier);
+  if (sink.way == SinkWay::kEncode) {
+    if (!current_->way) return;
+    after += ratios_
+                 .Of(current_->model, *current_->way, tier, 1,
+                     sink.sources[0]->raw_bytes)
+                 .bytes;
+  }
+  facts->sink_frees_bytes += bytes - std::min(bytes, after);
+}
+
+void SpaceSurvey::Keep(SurveyedSession session) {
+  SessionFacts* const facts = &session.facts;
+  if (facts->own_bytes == 0) return;
+  if (facts->tokens_free_bytes != 0) {
+    facts->tokens_free_bytes = facts->own_bytes;
+  }
+  sessions_.push_back(std::move(session));
+  if (sessions_.size() >= 2 * uint64_t{options_.max_sessions}) SortOut();
+}
+
+// By value, and no more than are kept.
+void SpaceSurvey::SortOut() {
+  std::ranges::sort(sessions_, {}, [this](const SurveyedSession& session) {
+    return std::tuple(ValueOf(session.facts, options_.rates), session.tenant,
+                      std::string_view(session.name));
+  });
+  if (sessions_.size() > options_.max_sessions) {
+    sessions_.erase(sessions_.begin() + options_.max_sessions, sessions_.end());
+  }
+}
+
+std::vector<SessionFacts> SpaceSurvey::Facts() const {
+  std::vector<SessionFacts> facts;
+  for (const SurveyedSession& session : sessions_) {
+    facts.push_back(session.facts);
+  }
+  return facts;
+}
+
+}  // namespace reprise
