@@ -210,12 +210,13 @@ TEST_F(PlanTest, ATierThatCanNotBeMadeIsSkippedWithTheReason) {
 }
 
 TEST_F(PlanTest, SharedSegmentsAreCountedOnceByTheBetterWish) {
-  Save("old", a_);
+  // Listed before the one that asks for better.
+  Save("a", a_);
   clock_.AdvanceMs(kYearMs);
   std::vector<TokenId> tokens(a_.begin(), a_.begin() + 64);
   tokens.resize(128, 9);
-  Save("new", tokens);
-  SetOwnPolicy("new", "series: near 1d, tokens");
+  Save("b", tokens);
+  SetOwnPolicy("b", "series: near 1d, tokens");
   const CompactionPlan plan = Plan(0);
   EXPECT_EQ(3u, plan.total().segments_now);
   EXPECT_EQ(FrameBytes(), plan.total().bytes_now);
