@@ -15,7 +15,7 @@
 namespace reprise {
 
 // As thread-safe as the hooks are.
-class FailingEngine final : public Engine {
+class FailingEngine : public Engine {
  public:
   // Not OK: the call is not made (before), or was made and its answer is lost
   // (after); either way this status is the answer.
