@@ -77,6 +77,25 @@ TEST(GoldenRecordTest, ASessionOfVersion2IsRead) {
   EXPECT_EQ(HexDump(EncodeSession(*record)), HexDump(bytes));
 }
 
+TEST(GoldenRecordTest, AClockIsRead) {
+  constexpr int64_t kTimeMs = 1'700'000'000'000;
+  if (const char* out = std::getenv("REPRISE_WRITE_GOLDEN")) {
+    const fs::path path = fs::path(out) / "clock_1.bin";
+    if (fs::exists(path)) return;
+    std::ofstream(path, std::ios::binary) << AsText(EncodeClock(kTimeMs));
+    return;
+  }
+  const Bytes bytes = Golden("clock_1.bin");
+  ASSERT_EQ(bytes.size(), 20u);
+  const auto time_ms = DecodeClock(bytes);
+  ASSERT_TRUE(time_ms.ok()) << time_ms.status().ToString();
+  EXPECT_EQ(*time_ms, kTimeMs);
+  EXPECT_EQ(HexDump(EncodeClock(*time_ms)), HexDump(bytes));
+  std::ifstream file("docs/format/records.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(page.find(HexDump(bytes)), std::string::npos) << HexDump(bytes);
+}
+
 TEST(GoldenRecordTest, ThePageShowsASession) {
   std::ifstream file("docs/format/records.md");
   const std::string page{std::istreambuf_iterator<char>(file), {}};
