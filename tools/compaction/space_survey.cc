@@ -15,7 +15,13 @@ namespace {
 // Records read by one call of the engine.
 constexpr size_t kReadBatch = 256;
 
-// The lowest tier with frames that a policy names; tokens where it has none.
+// What there is to know of a commit that can't be read, the mark pass has told.
+bool IsDamage(const Status& status) {
+  return status.Is(StatusCode::kNotFound) || status.Is(StatusCode::kDataLoss);
+}
+
+}  // namespace
+
 Tier LowestWithFrames(const Policy& policy) {
   Tier lowest = Tier::kTokens;
   for (const PolicyRung& rung : policy.rungs) {
@@ -23,13 +29,6 @@ Tier LowestWithFrames(const Policy& policy) {
   }
   return lowest;
 }
-
-// What there is to know of a commit that can't be read, the mark pass has told.
-bool IsDamage(const Status& status) {
-  return status.Is(StatusCode::kNotFound) || status.Is(StatusCode::kDataLoss);
-}
-
-}  // namespace
 
 SpaceSurvey::SpaceSurvey(Catalogue* catalogue, const PolicyRules* rules,
                          TierCheck check, const Options& options)
@@ -144,10 +143,9 @@ void SpaceSurvey::Measure(const SegmentUse& use, const HeadRecord& record) {
   const uint64_t bytes = StoredBytes(*set);
   facts->bytes += bytes;
   ratios_.Add(current_->model, *set);
-  const auto entry = wanted_.Find(current_->segments.domain(), use.id);
-  // A lease counts as sharing it.
-  if (!entry || entry->is_shared || entry->wanted == Wanted::kLeftAlone) return;
+  if (!IsOwn(current_->segments.domain(), use.id)) return;
   facts->own_bytes += bytes;
+  ++current_->session.own_segments;
   const Tier tier = current_->session.sink_to;
   if (tier == Tier::kExact || tier == Tier::kTokens) return;
   const SinkPlan sink = PlanSink(*set, use.is_tail, tier);
@@ -160,6 +158,12 @@ void SpaceSurvey::Measure(const SegmentUse& use, const HeadRecord& record) {
                  .bytes;
   }
   facts->sink_frees_bytes += bytes - std::min(bytes, after);
+}
+
+// A lease counts as sharing it.
+bool SpaceSurvey::IsOwn(const DomainId& domain, const SegmentId& id) const {
+  const auto entry = wanted_.Find(domain, id);
+  return entry && !entry->is_shared && entry->wanted != Wanted::kLeftAlone;
 }
 
 void SpaceSurvey::Keep(SurveyedSession session) {

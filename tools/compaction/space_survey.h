@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "store/catalogue.h"
+#include "store/policy.h"
 #include "store/policy_rules.h"
 #include "tools/compaction/plan.h"
 #include "tools/compaction/plan_estimate.h"
@@ -20,12 +21,16 @@
 
 namespace reprise {
 
+// Of those that a policy names; tokens where it names none.
+Tier LowestWithFrames(const Policy& policy);
+
 struct SurveyedSession {
   DomainId tenant;
   std::string name;
   // The lowest tier with frames of its policy; tokens: its policy has none.
   Tier sink_to = Tier::kTokens;
-  SessionFacts facts;  // index: the position in SpaceSurvey::sessions()
+  uint64_t own_segments = 0;  // and tails, that no other session refers to
+  SessionFacts facts;         // index: the position in SpaceSurvey::sessions()
 };
 
 // Not thread-safe.
@@ -53,6 +58,8 @@ class SpaceSurvey {
   const std::vector<SurveyedSession>& sessions() const { return sessions_; }
   // The facts alone, for PlanSpace.
   std::vector<SessionFacts> Facts() const;
+  // Whether one session alone refers to it, and nothing forbids to sink it.
+  bool IsOwn(const DomainId& domain, const SegmentId& id) const;
 
  private:
   enum class Phase : uint8_t { kMark, kSessions, kDone };
