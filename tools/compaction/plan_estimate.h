@@ -43,8 +43,9 @@ double NominalBits(CodecId codec, Tier tier);
 
 // Bytes a second, of planes as decoded, that one thread encodes.
 double AssumedEncodeRate(CodecId codec);
-// Segments a second that sink without a frame being touched: a rendition derived
-// and the better one dropped, each synced. 3,300 on a busy machine of two cores.
+// Segments a second that sink without a frame being touched: a rendition
+// derived, and the better one dropped, each synced. 3,300 on a busy machine of
+// two cores.
 inline constexpr double kAssumedDropRate = 3'000;
 
 // What stored renditions take. Plain values; not thread-safe.
