@@ -34,6 +34,7 @@ class KltAnalysis {
   KltAnalysis(const KltTransform& transform, Arithmetic arithmetic);
 
   bool is_solved() const { return is_solved_; }
+  uint32_t quads() const { return padded_ / kQuad; }
   // [padded channels], [padded coefficients]
   const float* factors() const { return factors_.data(); }
   const float* scales() const { return scales_.data(); }

@@ -117,7 +117,11 @@ void MakeWeights(const KltAnalysis& analysis, uint32_t quad, uint32_t first,
   const hn::Rebind<int16_t, DI> d16;
   const VF scales = hn::LoadDup128(d, analysis.scales() + quad * kQuad);
   const int16_t* const from = analysis.weights(quad) + first * kQuad;
+  // Those of the next quad arrive while these are multiplied.
+  const int16_t* const next =
+      analysis.weights(HWY_MIN(quad + 1, analysis.quads() - 1)) + first * kQuad;
   for (uint32_t k = 0; k < count * kQuad; k += kLanes) {
+    __builtin_prefetch(next + k);
     const VI whole = hn::PromoteTo(di, hn::LoadU(d16, from + k));
     hn::StoreU(hn::Mul(hn::ConvertTo(d, whole), scales), d, weights + k);
   }
