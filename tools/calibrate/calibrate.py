@@ -31,7 +31,8 @@ GROUP_BYTES = 256 << 10      # of a frame's layers, 64 tokens in 16 bits
 TIERS = ("archive", "coarse", "near")
 JUDGED = 2                   # held-out windows that KL is measured on
 COHERENT = 2                 # windows that coherence is measured on
-FACTS = 8
+PLANTED, FACTS = 2, 8        # windows with facts, and those of each
+AT_KL = 0.01                 # what exponents are compared at
 FIRST_GUESS = 2.0            # of a step, in units of the median spread
 LEAST_TOKENS = 10            # for each channel of a group
 
@@ -49,13 +50,15 @@ def parse(arguments):
     parser.add_argument("--report", help="JSON file with what was measured")
     parser.add_argument("--text", nargs="+", default=texts,
                         help="prose and chats that are not judged on")
-    parser.add_argument("--tokens", type=int, default=32768,
+    parser.add_argument("--tokens", type=int, default=49152,
                         help="to train on (default: %(default)s)")
     parser.add_argument("--group-layers", type=int, default=2,
                         help="consecutive layers that are turned together\n"
                         "(default: %(default)s)")
-    parser.add_argument("--exponent", type=float, default=0.5,
-                        help="of sensitivities (default: %(default)s)")
+    parser.add_argument("--exponents", type=float, nargs="+",
+                        default=[0.3, 0.5, 0.7],
+                        help="of sensitivities: each is tried, and the best on\n"
+                        "facts and on bits is taken (default: %(default)s)")
     parser.add_argument("--kl", type=float, default=0.0015,
                         help="of stage 2, in nats (default: %(default)s)")
     parser.add_argument("--raw-first", type=int, default=1,
@@ -128,10 +131,13 @@ class Judge:
             values = numpy.array(values)
             exact = judge.log_p(model, values, row[PREFIX:])
             self.windows.append((values, row[PREFIX:], exact))
-        self.planted = judge.Planted(tokenizer, sum(rows, []), PREFIX, FACTS, 1)
-        with torch.no_grad():
-            _, cache = model.forward(torch.tensor([self.planted.ids]))
-        self.facts = gather.planes(cache).numpy()
+        self.planted = []
+        for seed in range(PLANTED):
+            planted = judge.Planted(tokenizer, rows[seed % len(rows)], PREFIX,
+                                    FACTS, seed)
+            with torch.no_grad():
+                _, cache = model.forward(torch.tensor([planted.ids]))
+            self.planted.append((planted, gather.planes(cache).numpy()))
 
     def divergences(self, code):
         """(KL by tier, bits a value by tier), means over the windows."""
@@ -145,31 +151,80 @@ class Judge:
 
     def recall(self, code):
         """Shares of the facts that are told: of exact values, then by tier."""
-        parts = [self.facts] + code(self.facts).values
-        return [judge.recalled(self.model, part, self.planted) / FACTS
-                for part in parts]
+        told = [[judge.recalled(self.model, part, planted)
+                 for part in [facts] + code(facts).values]
+                for planted, facts in self.planted]
+        return (numpy.sum(told, 0) / (FACTS * PLANTED)).tolist()
 
 
-def choose_step(groups, gathered, held, judged, settings, wanted, frame):
-    """(step, tables, KL and bits by tier): KL of stage 2 is about `wanted`.
+class Candidate:
+    """Groups, tables and step for one exponent, and what they come to: kls and
+    bits by tier, told by exact values and by tier."""
 
-    KL goes about with the square of the step where it is small.
-    """
-    step = FIRST_GUESS * spread(groups)
-    for _ in range(4):
-        table = fit.set_tables(groups, gathered, held, step, settings)
+    def __init__(self, exponent, options, model, gathered, coherence, held):
+        self.settings = fit.Settings()
+        self.settings.exponent = exponent
+        self.settings.raw_first = options.raw_first
+        self.frame = frame_layers(model)
+        self.gathered, self.held = gathered, held
+        trained = [w for w in range(len(gathered)) if w not in held]
+        self.groups = []
+        places = layer_groups(model, options.group_layers)
+        for place in places:
+            self.groups.append(fit.fit_group(
+                gathered, place, coherence, trained, held, self.settings,
+                model.head_dim))
+            say("fitted %d of %d groups: R2 %.2f", len(self.groups),
+                len(places), self.groups[-1].r2)
 
-        def code(values):
-            return fit.code_window(groups, values, table, step, settings, frame)
+    def code(self, values):
+        return fit.code_window(self.groups, values, self.table, self.step,
+                               self.settings, self.frame)
 
-        kls, bits = judged.divergences(code)
-        say("step %.5g: KL %s at %s bits a value", step,
-            " ".join("%.4f" % kl for kl in kls),
-            " ".join("%.3f" % rate for rate in bits))
-        if 0.8 < kls[2] / wanted < 1.25:
-            break
-        step *= min(max((wanted / kls[2]) ** 0.6, 0.2), 5)
-    return step, table, kls, bits, code
+    def choose_step(self, judged, wanted):
+        """Sets the step, such that KL of stage 2 is about `wanted`: it goes
+        about with the square of the step where it is small."""
+        self.step = FIRST_GUESS * spread(self.groups)
+        for _ in range(5):
+            self.table = fit.set_tables(self.groups, self.gathered, self.held,
+                                        self.step, self.settings)
+            self.kls, self.bits = judged.divergences(self.code)
+            say("exponent %g, step %.5g: KL %s at %s bits a value",
+                self.settings.exponent, self.step,
+                " ".join("%.4f" % kl for kl in self.kls),
+                " ".join("%.3f" % rate for rate in self.bits))
+            if 0.8 < self.kls[2] / wanted < 1.25:
+                break
+            self.step *= min(max((wanted / self.kls[2]) ** 0.6, 0.2), 5)
+        self.told = judged.recall(self.code)
+
+    def rate(self):
+        """Bits a value at AT_KL, between the tiers or beyond them."""
+        kls, bits = numpy.log(self.kls), numpy.log(self.bits)
+        first = 0 if AT_KL > self.kls[1] else 1
+        slope = ((bits[first + 1] - bits[first]) /
+                 (kls[first + 1] - kls[first]))
+        return float(numpy.exp(
+            bits[first] + slope * (numpy.log(AT_KL) - kls[first])))
+
+    def report(self):
+        return {
+            "exponent": self.settings.exponent,
+            "bpv_at_kl": {str(AT_KL): round(self.rate(), 4)},
+            "r2": [round(group.r2, 3) for group in self.groups],
+            "tiers": {name: {"kl": float("%.3g" % kl), "bpv": round(rate, 4)}
+                      for name, kl, rate in zip(TIERS, self.kls, self.bits)},
+            "facts_told": dict(zip(("exact",) + TIERS, self.told)),
+        }
+
+
+def best(candidates):
+    """Of those that tell the most facts, all but one or so, the one with the
+    fewest bits."""
+    told = [sum(candidate.told[1:]) for candidate in candidates]
+    least = max(told) - 1.5 / (FACTS * PLANTED)
+    kept = [c for c, share in zip(candidates, told) if share >= least]
+    return min(kept, key=Candidate.rate)
 
 
 def spread(groups):
@@ -187,36 +242,28 @@ def train(options):
     count = len(rows)
     # Every so often one, so that all texts are among the held-out ones.
     held = [count * (2 * i + 1) // (2 * HELD) for i in range(HELD)]
-    trained = [w for w in range(count) if w not in held]
-    settings = fit.Settings()
-    settings.exponent, settings.raw_first = options.exponent, options.raw_first
-    groups = []
-    places = layer_groups(model, options.group_layers)
-    for place in places:
-        groups.append(fit.fit_group(gathered, place, coherence, trained, held,
-                                    settings))
-        say("fitted %d of %d groups: R2 %.2f", len(groups), len(places),
-            groups[-1].r2)
     judged = Judge(model, tokenizer, [rows[w] for w in held[:JUDGED]],
                    [gathered.values(w) for w in held[:JUDGED]])
-    step, table, kls, bits, code = choose_step(
-        groups, gathered, held, judged, settings, options.kl,
-        frame_layers(model))
+    candidates = []
+    for exponent in options.exponents:
+        candidates.append(Candidate(exponent, options, model, gathered,
+                                    coherence, held))
+        candidates[-1].choose_step(judged, options.kl)
+    chosen = best(candidates)
     report = {
         "model": os.path.basename(options.model),
-        "weights_sha256": weights.hex(), "tokens": len(trained) * PREFIX,
+        "weights_sha256": weights.hex(), "tokens": (count - HELD) * PREFIX,
         "texts": [os.path.basename(text) for text in options.text],
-        "group_layers": options.group_layers, "exponent": options.exponent,
+        "group_layers": options.group_layers,
         "coherence": [[round(float(v), 2) for v in row] for row in coherence],
-        "r2": [round(group.r2, 3) for group in groups],
-        "tiers": {name: {"kl": float("%.3g" % kl), "bpv": round(rate, 4)}
-                  for name, kl, rate in zip(TIERS, kls, bits)},
-        "facts_told": dict(zip(("exact",) + TIERS, judged.recall(code))),
+        **chosen.report(),
     }
-    profile = fit.profile_of(model, weights, groups, table, step, settings,
+    profile = fit.profile_of(model, weights, chosen.groups, chosen.table,
+                             chosen.step, chosen.settings,
                              json.dumps(report, sort_keys=True))
-    report["spectrum"] = [
-        [float("%.4g" % v) for v in group.form.variance] for group in groups]
+    report["candidates"] = [c.report() for c in candidates]
+    report["spectrum"] = [[float("%.4g" % v) for v in group.form.variance]
+                          for group in chosen.groups]
     return klt_profile.encode(profile), report
 
 
@@ -234,6 +281,7 @@ def main(arguments):
                              json.dumps(text, indent=1).encode() + b"\n")
             os.replace(path + ".new", path)
     say("%s: %d bytes", options.out, len(data))
+    say("exponent %g", report["exponent"])
     for name, tier in report["tiers"].items():
         say("%-8s %.3f bits a value, KL %.2g", name, tier["bpv"], tier["kl"])
 

@@ -18,7 +18,10 @@ FRAME_BYTES = 192 + 32 + 136 + 8   # header, directory, shift and states
 class Settings:
     """What is chosen rather than measured."""
     exponent = 0.5     # of sensitivities, for the steps
-    lo0 = quantiser.CENTRE - 5
+    # Lower, and rows are coded that hold little but zeros; higher, and what
+    # they hold is cut, since a stage adds one step at most to a zero: with
+    # CENTRE - 5 a third of the error at stage 2 was from that.
+    lo0 = quantiser.CENTRE - 8
     lo1 = quantiser.CENTRE - 6
     raw_first = 1
     typical = 3.0      # o - 3 of a token of mean sensitivity
@@ -45,26 +48,27 @@ class Fitted:
         return quantiser.exponents(log2_s, settings.exponent, LEAST, LARGEST)
 
 
-def joined(gathered, group, windows, squares=True):
-    """(values, squares, positions) of a group's tokens in some windows."""
+def joined(gathered, group, windows, gradients=True):
+    """(values, gradients, positions) of a group's tokens in some windows."""
     values = [group.cut(gathered.values(w))[SKIPPED:] for w in windows]
     positions = [numpy.arange(SKIPPED, SKIPPED + len(v)) for v in values]
     found = [numpy.concatenate(values), None, numpy.concatenate(positions)]
-    if squares:
+    if gradients:
         found[1] = numpy.concatenate(
-            [group.cut(gathered.squares(w))[SKIPPED:] for w in windows])
+            [[group.cut(sample)[SKIPPED:] for sample in gathered.gradients(w)]
+             for w in windows], 1)
     return found
 
 
-def fit_group(gathered, place, coherence, trained, held, settings):
+def fit_group(gathered, place, coherence, trained, held, settings, head_dim):
     """A Fitted for `place`, its first layer and their number."""
     first, count = place
     group = Fitted(first, count, None)
-    values, squares, positions = joined(gathered, group, trained)
-    group.form = transform.fit(values, squares, positions, settings.exponent,
-                               coherence[first:first + count].reshape(-1))
-    values, squares, positions = joined(gathered, group, held)
-    group.r2 = transform.explained(group.form, values, squares, positions)
+    group.form = transform.fit(*joined(gathered, group, trained),
+                               settings.exponent,
+                               coherence[first:first + count].reshape(-1),
+                               head_dim)
+    group.r2 = transform.explained(group.form, *joined(gathered, group, held))
     return group
 
 
@@ -99,7 +103,7 @@ def set_tables(groups, gathered, held, step, settings):
     counts = tables.Counts(settings.lo0, settings.lo1)
     for group in groups:
         group.levels = None
-        values, _, positions = joined(gathered, group, held, squares=False)
+        values, _, positions = joined(gathered, group, held, gradients=False)
         o, index, masks, q = encode(group, values, positions, step, settings)
         counts.add(q, index, masks, o)
     return tables.Tables(counts)
@@ -123,8 +127,8 @@ def code_window(groups, values, table, step, settings, frame_layers):
         counts.add(q, index, masks, o)
         last = group.first_layer + group.layer_count
         for stage in range(quantiser.STAGES):
-            rows = quantiser.restore(q[stage], form.basis(), form.r / form.a,
-                                     form.mu, quantiser.steps(step, o), stage)
+            rows = quantiser.restore(q[stage], form.basis(), form.dec, form.mu,
+                                     quantiser.steps(step, o), stage)
             rows = rows.astype(numpy.float16).reshape(
                 tokens - raw, group.layer_count, 2, -1)
             found.values[stage][raw:, group.first_layer:last] = rows
@@ -161,8 +165,8 @@ def _profile_group(group, settings):
     found.first_layer, found.layer_count = group.first_layer, group.layer_count
     found.lead = len(form.lo)
     found.mu = form.mu.astype("<f4")
-    found.dec = (form.r / form.a).astype("<f4")
-    found.enc = (form.r * form.a).astype("<f4")
+    found.dec = form.dec.astype("<f4")
+    found.enc = form.enc.astype("<f4")
     found.by_channel = form.by_channel.astype("<f4")
     found.by_norm = form.by_norm.astype("<f4")
     found.by_position = float(form.by_position)

@@ -1,15 +1,19 @@
 """Keys, values and what the model makes of errors in them.
 
-For each window of text: the K and V of its prefix, and the squares of the
-gradients by them of the sum of log p over the continuation, where the labels
-are sampled from the model itself. Their mean is the diagonal of the Fisher
-information: an error e in a value costs e^2 g^2 / 2 nats of KL.
+For each window of text: the K and V of its prefix, and the gradients by them of
+the sum of log p over the continuation, where the labels are sampled from the
+model itself. The mean of g g^T is the Fisher information: an error e of the
+values costs (g e)^2 / 2 nats of KL.
 """
 import hashlib
 import os
 
 import numpy
 import torch
+
+# Gradients are kept in units of 1 / UNIT: f16 begins at 6e-8, and what counts
+# here lies between 1e-5 and 10.
+UNIT = 256.0
 
 
 def planes(cache):
@@ -43,11 +47,11 @@ class _Window:
 
 
 def gather_window(model, ids, prefix, seed, samples):
-    """Of a list of token ids: (values, squares), both [tokens, layers, 2,
-    channels] in f32; squares is the mean over `samples` sets of labels."""
+    """Of a list of token ids: (values, gradients): [tokens, layers, 2, channels]
+    in f32, and one such for each of `samples` sets of labels, in f16."""
     window = _Window(model, ids, prefix, seed)
-    squares = sum(window.gradients().square() for _ in range(samples))
-    return planes(window.cache).numpy(), (squares / samples).numpy()
+    found = torch.stack([window.gradients() for _ in range(samples)])
+    return planes(window.cache).numpy(), (found * UNIT).half().numpy()
 
 
 def _coherence(model, rows, prefix, skipped, samples, report):
@@ -86,7 +90,7 @@ def coherence(model, weights, rows, prefix, folder, skipped, samples, report):
 
 
 class Gathered:
-    """Windows on disk; values(i) and squares(i) are memory maps of each."""
+    """Windows on disk; values(i) and gradients(i) are memory maps of each."""
 
     def __init__(self, stems):
         self.stems = stems
@@ -97,8 +101,8 @@ class Gathered:
     def values(self, window):
         return numpy.load(self.stems[window] + ".kv.npy", mmap_mode="r")
 
-    def squares(self, window):
-        return numpy.load(self.stems[window] + ".g2.npy", mmap_mode="r")
+    def gradients(self, window):
+        return numpy.load(self.stems[window] + ".g.npy", mmap_mode="r")
 
 
 def gather(model, weights, rows, prefix, folder, samples, report):
@@ -111,14 +115,14 @@ def gather(model, weights, rows, prefix, folder, samples, report):
     stems = []
     for index, ids in enumerate(rows):
         key = hashlib.sha256(weights)
-        key.update(b"gather/1 %d %d" % (prefix, samples))
+        key.update(b"gather/2 %d %d" % (prefix, samples))
         key.update(numpy.asarray(ids, numpy.uint32).tobytes())
         digest = key.digest()
         stem = os.path.join(folder, digest.hex()[:32])
-        if not os.path.exists(stem + ".g2.npy"):
+        if not os.path.exists(stem + ".g.npy"):
             seed = int.from_bytes(digest[:7], "little")
             found = gather_window(model, ids, prefix, seed, samples)
-            for array, name in zip(found, (".kv.npy", ".g2.npy")):
+            for array, name in zip(found, (".kv.npy", ".g.npy")):
                 numpy.save(stem + ".part.npy", array)
                 os.replace(stem + ".part.npy", stem + name)
             report(index + 1, len(rows))

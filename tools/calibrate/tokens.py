@@ -60,8 +60,10 @@ def read_tokenizer(model_path):
 def windows(tokenizer, paths, prefix, continuation, count):
     """`count` windows of prefix + continuation tokens, from all texts in turn.
 
-    Windows of one text follow each other by `prefix` tokens, so each token is
-    once in a prefix. Raises ValueError when the texts have too few.
+    Windows of one text lie evenly over the whole of it, so that as many of its
+    articles as possible are seen: six articles gave a profile that took a
+    quarter more bits on others. Each token is once in a prefix at most. Raises
+    ValueError when the texts have too few.
     """
     rows = []
     for path in paths:
@@ -70,13 +72,26 @@ def windows(tokenizer, paths, prefix, continuation, count):
         last = len(ids) - prefix - continuation
         rows.append([ids[i:i + prefix + continuation]
                      for i in range(0, last + 1, prefix)])
-    found = []
-    for turn in range(max(map(len, rows), default=0)):
-        found += [row[turn] for row in rows if turn < len(row)]
-    if len(found) < count:
+    shares = _shares([len(part) for part in rows], count)
+    if sum(shares) < count:
         raise ValueError(
             "tokens: the texts have %d windows of %d + %d tokens, %d are "
             "wanted: %d tokens are missing" % (
-                len(found), prefix, continuation, count,
-                (count - len(found)) * prefix))
-    return found[:count]
+                sum(shares), prefix, continuation, count,
+                (count - sum(shares)) * prefix))
+    places = []
+    for part, share in zip(rows, shares):
+        places += [((2 * i + 1) / (2 * share),
+                    part[len(part) * (2 * i + 1) // (2 * share)])
+                   for i in range(share)]
+    return [row for _, row in sorted(places, key=lambda place: place[0])]
+
+
+def _shares(lengths, count):
+    """How many windows of each text: all of one that has less than its share."""
+    shares = [0] * len(lengths)
+    left = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    for done, i in enumerate(left):
+        fair = (count - sum(shares)) // (len(left) - done)
+        shares[i] = min(lengths[i], fair)
+    return shares
