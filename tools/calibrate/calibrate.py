@@ -57,8 +57,8 @@ def parse(arguments):
                         "(default: %(default)s)")
     parser.add_argument("--exponents", type=float, nargs="+",
                         default=[0.3, 0.5, 0.7],
-                        help="of sensitivities: each is tried, and the best on\n"
-                        "facts and on bits is taken (default: %(default)s)")
+                        help="of sensitivities: each is tried, and the best\n"
+                        "on facts and bits taken (default: %(default)s)")
     parser.add_argument("--kl", type=float, default=0.001,
                         help="of stage 2, in nats (default: %(default)s)")
     parser.add_argument("--raw-first", type=int, default=1,

@@ -47,8 +47,9 @@ class _Window:
 
 
 def gather_window(model, ids, prefix, seed, samples):
-    """Of a list of token ids: (values, gradients): [tokens, layers, 2, channels]
-    in f32, and one such for each of `samples` sets of labels, in f16."""
+    """Of a list of token ids: (values, gradients). Values are [tokens, layers,
+    2, channels] in f32; of gradients there is one such for each of `samples`
+    sets of labels, in f16, UNIT times as large."""
     window = _Window(model, ids, prefix, seed)
     found = torch.stack([window.gradients() for _ in range(samples)])
     return planes(window.cache).numpy(), (found * UNIT).half().numpy()

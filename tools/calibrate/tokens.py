@@ -88,7 +88,7 @@ def windows(tokenizer, paths, prefix, continuation, count):
 
 
 def _shares(lengths, count):
-    """How many windows of each text: all of one that has less than its share."""
+    """How many windows of each text: all of those that have too few."""
     shares = [0] * len(lengths)
     left = sorted(range(len(lengths)), key=lambda i: lengths[i])
     for done, i in enumerate(left):

@@ -9,8 +9,8 @@ What errors cost comes from gradients (gather.py): an error e of a token costs
 (g e)^2 / 2 nats of KL. It falls into a part of the token, which a ridge
 regression predicts from the token's own values (the encoder has no gradients),
 and a part of the direction. A token of predicted sensitivity s gets a step that
-goes with s^(-e/2), so errors in it have a variance that goes with s^-e, and what
-errors in some channels cost together is F, the mean of g g^T s^-e (with
+goes with s^(-e/2), so its errors have a variance that goes with s^-e, and what
+errors of several channels cost together is F, the mean of g g^T s^-e (with
 g g^T / s, as if e were 1, values get far too few bits). F is kept within each
 head; what it has between heads is noise more than anything else. Keys' and
 values' F are multiplied by their layer's coherence (gather.py).
