@@ -59,7 +59,7 @@ def parse(arguments):
                         default=[0.3, 0.5, 0.7],
                         help="of sensitivities: each is tried, and the best\n"
                         "on facts and bits taken (default: %(default)s)")
-    parser.add_argument("--kl", type=float, default=0.001,
+    parser.add_argument("--kl", type=float, default=0.0015,
                         help="of stage 2, in nats (default: %(default)s)")
     parser.add_argument("--raw-first", type=int, default=1,
                         help="tokens that stay exact (default: %(default)s)")
