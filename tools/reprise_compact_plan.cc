@@ -39,27 +39,34 @@ Result<StoppedStore> OpenStopped(const std::string& dir) {
   return store;
 }
 
-// Policies and ladders as the daemon would have them.
-Result<PolicyRules> ReadRules(const std::string& dir,
-                              const std::string& config) {
-  std::vector<const char*> words = {"reprised", "--dir", dir.c_str()};
-  if (!config.empty()) {
-    words.push_back("--config");
-    words.push_back(config.c_str());
-  }
-  ReprisedCommand command =
-      ParseReprisedCommand(static_cast<int>(words.size()), words.data());
-  if (!command.run) return InvalidArgumentError("config: " + command.text);
-  return std::move(command.config.policies);
-}
-
 struct PlanArguments {
   std::string dir;
   std::string config;
+  std::string policy;
+  std::vector<std::string> ladder;
   std::string at;
   std::string idle_plus;
   uint64_t encode_rate = 0;
 };
+
+// Policies and ladders as the daemon would have them.
+Result<PolicyRules> ReadRules(const PlanArguments& arguments) {
+  std::vector<std::string> words = {"reprised", "--dir", arguments.dir};
+  const auto add = [&](const char* name, const std::string& value) {
+    if (value.empty()) return;
+    words.push_back(name);
+    words.push_back(value);
+  };
+  add("--config", arguments.config);
+  add("--policy", arguments.policy);
+  for (const std::string& tier : arguments.ladder) add("--ladder", tier);
+  std::vector<const char*> argv;
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  ReprisedCommand command =
+      ParseReprisedCommand(static_cast<int>(argv.size()), argv.data());
+  if (!command.run) return InvalidArgumentError(command.text);
+  return std::move(command.config.policies);
+}
 
 Result<int64_t> TimeOf(const PlanArguments& arguments) {
   if (!arguments.at.empty()) {
@@ -82,8 +89,7 @@ std::string ClockProblem(HeadStore* heads) {
 }
 
 Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
-  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules,
-                           ReadRules(arguments.dir, arguments.config));
+  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules, ReadRules(arguments));
   CompactionPlanner::Options options;
   REPRISE_ASSIGN_OR_RETURN(options.now_ms, TimeOf(arguments));
   options.encode_bytes_per_s = static_cast<double>(arguments.encode_rate);
@@ -134,6 +140,10 @@ void AddCompactPlanCommands(CLI::App* compact, CommandContext* context) {
   plan->add_option("--config", arguments->config,
                    "the daemon's config file: policies and ladders")
       ->check(CLI::ExistingFile);
+  plan->add_option("--policy", arguments->policy,
+                   "another default policy than the file's");
+  plan->add_option("--ladder", arguments->ladder,
+                   "NAME.TIER=CODEC, as the daemon takes it; several");
   auto* at = plan->add_option("--at", arguments->at,
                               "as if it were then, in UTC: 2027-01-31");
   plan->add_option("--idle-plus", arguments->idle_plus,

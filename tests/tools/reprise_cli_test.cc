@@ -737,6 +737,17 @@ TEST_F(RepriseCliTest, CompactPlanSaysWhatAStoppedStoreWouldBecome) {
   EXPECT_EQ(series["encodes"][0]["codec"], "tsc:bits=8");
   EXPECT_LT(series["total"]["bytes_after"], now["total"]["bytes_now"]);
 
+  // A policy can be tried before it is set.
+  const json tried = plan(
+      "--idle-plus 2h --policy 'mine: exact 1h, coarse' --ladder "
+      "mine.coarse=tsc:bits=4");
+  ASSERT_EQ(tried["encodes"].size(), 1u);
+  EXPECT_EQ(tried["encodes"][0]["codec"], "tsc:bits=4");
+  const Outcome wrong =
+      RunBare("compact plan --policy nonsense --dir " + folder);
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_TRUE(Holds(wrong.err, "column 1"));
+
   const Outcome text = RunBare("compact plan --idle-plus 2h --dir " + folder);
   EXPECT_EQ(text.exit_code, 0) << text.err;
   EXPECT_TRUE(Holds(text.out, "skipped: tier near of ladder default"));
