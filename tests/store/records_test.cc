@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "store/job_record.h"
 #include "tests/support/random.h"
 #include "tests/support/toy_state.h"
 
@@ -61,6 +62,22 @@ Rendition SomeRendition(Tier tier) {
   rendition.frames.push_back(
       SomeFrame(RandomId<RenditionId>(99), 1, 0));  // shared
   return rendition;
+}
+
+JobRecord SomeJob() {
+  JobRecord job;
+  job.phase = JobPhase::kFailed;
+  job.run = 7;
+  job.started_ms = 1;
+  job.heartbeat_ms = -2;
+  job.done = 3;
+  job.total = 4;
+  job.holder = "pid 1";
+  job.started_by = "nobody";
+  job.cursor = std::string("\0\xff", 2);
+  job.reason = "no space";
+  job.counters = {5, 6};
+  return job;
 }
 
 RenditionSet SomeSet() {
@@ -155,6 +172,7 @@ std::vector<Kind> AllKinds() {
       "ProfileOfOtherWeights",
       EncodeProfileRecord({RandomId<ProfileId>(1), 4, /*other_weights=*/true}),
       DecodeProfileRecord, EncodeProfileRecord));
+  kinds.push_back(MakeKind("Job", EncodeJob(SomeJob()), DecodeJob, EncodeJob));
   kinds.push_back(
       MakeKind("LastUse", EncodeLastUse(-1), DecodeLastUse, EncodeLastUse));
   kinds.push_back(MakeKind("Clock", EncodeClock(1), DecodeClock, EncodeClock));
@@ -285,6 +303,15 @@ TEST(RecordVersionTest, RefusesSettingsThatNobodyCanMake) {
     EXPECT_TRUE(record.status().Is(StatusCode::kDataLoss))
         << each.ttl_ms << " " << each.pinned_until_ms;
   }
+}
+
+TEST(JobRecordTest, TextsAreCutAndNotRefused) {
+  JobRecord job = SomeJob();
+  EXPECT_EQ(*DecodeJob(EncodeJob(job)), job);
+  job.reason.assign(2000, 'x');
+  const auto cut = DecodeJob(EncodeJob(job));
+  ASSERT_TRUE(cut.ok()) << cut.status().ToString();
+  EXPECT_EQ(cut->reason, std::string(kMaxJobTextBytes, 'x'));
 }
 
 TEST(RecordVersionTest, KeepsWhichRenditionHasTheFlag) {
