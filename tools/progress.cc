@@ -21,7 +21,7 @@ Progress::~Progress() {
   if (terminal_) std::fprintf(stderr, "\r\033[K");
 }
 
-void Progress::Update(uint64_t done, uint64_t total) {
+void Progress::Update(uint64_t done, uint64_t total, const std::string& note) {
   const auto now = Clock::now();
   if (!terminal_ || now - shown_ < kEvery) return;
   shown_ = now;
@@ -41,6 +41,7 @@ void Progress::Update(uint64_t done, uint64_t total) {
   if (share > 0.01) {
     std::fprintf(stderr, ", %.0f s left", spent * (1 - share) / share);
   }
+  if (!note.empty()) std::fprintf(stderr, ", %s", note.c_str());
 }
 
 }  // namespace reprise

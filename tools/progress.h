@@ -14,8 +14,8 @@ class Progress {
   explicit Progress(std::string what);
   // Clears the line.
   ~Progress();
-  // At most ten times a second; `total` 0: not known.
-  void Update(uint64_t done, uint64_t total);
+  // At most ten times a second; `total` 0: not known. `note` is shown behind.
+  void Update(uint64_t done, uint64_t total, const std::string& note = {});
 
  private:
   using Clock = std::chrono::steady_clock;

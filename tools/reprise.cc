@@ -25,6 +25,8 @@ constexpr char kFooter[] = R"(Examples:
   reprise profile put klt M.klt        use a profile that was made elsewhere
   reprise plan --context 131072 --memory 80GB
   reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
+  reprise compact run --dir /var/lib/reprise
+                                       let idle sessions sink
   reprise eval --help                  what codecs cost in quality, on a model
   reprise probe-weights M.gguf         do its layers' weights resemble?
 
@@ -124,6 +126,7 @@ int main(int argc, char** argv) {
       app.add_subcommand("compact", "let sessions shrink that nobody uses");
   compact->require_subcommand(1);
   reprise::AddCompactPlanCommands(compact, &context);
+  reprise::AddCompactCommands(compact, &context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

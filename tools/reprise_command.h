@@ -47,6 +47,7 @@ void AddModelCommands(CLI::App* app, CommandContext* context);
 void AddCalibrateCommand(CLI::App* app, CommandContext* context);
 void AddProfileCommands(CLI::App* app, CommandContext* context);
 // Below `compact`.
+void AddCompactCommands(CLI::App* compact, CommandContext* context);
 void AddCompactPlanCommands(CLI::App* compact, CommandContext* context);
 
 // A session's own settings, "default" for those that it has not; and with
