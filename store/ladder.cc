@@ -9,14 +9,14 @@ double DefaultMaxRelativeError(Tier tier) {
     case Tier::kExact:
       return 0;
     case Tier::kNear:
-      return 0.1;
+      return 0.75;
     case Tier::kCoarse:
-      return 0.5;
+      return 0.95;
     case Tier::kArchive:
     case Tier::kTokens:
       break;
   }
-  return 1;
+  return 1.1;
 }
 
 const LadderTier* Ladder::Find(Tier tier) const {
@@ -32,12 +32,12 @@ std::vector<Ladder> BuiltInLadders() {
             {Tier::kArchive, "klt:tier=archive"}}},
           {"series",
            {{Tier::kExact, "exact"},
-            {Tier::kNear, "tsc:bits=8"},
-            {Tier::kCoarse, "tsc:bits=4"},
+            {Tier::kNear, "tsc:bits=8", 0.1},
+            {Tier::kCoarse, "tsc:bits=4", 0.6},
             {Tier::kArchive, "vq:worst=0.1"}}},
           {"series-vq",
            {{Tier::kExact, "exact"},
-            {Tier::kNear, "tsc:bits=8"},
+            {Tier::kNear, "tsc:bits=8", 0.1},
             {Tier::kCoarse, "vq:worst=0.1"},
             {Tier::kArchive, "vq"}}}};
 }
