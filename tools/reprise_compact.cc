@@ -77,35 +77,40 @@ Result<PolicyRules> ReadRules(const CompactArguments& arguments) {
   return InvalidArgumentError("compact: " + command.text);
 }
 
-// Pauses a job at the first signal to stop; a second one ends the program,
-// whose job then goes on like one that crashed.
+// Holds back the signals to stop, from its making on. Once there is a job, the
+// first of them pauses it; a second one ends the program, whose job is then
+// gone on with like one that crashed.
 class SignalPause {
  public:
-  explicit SignalPause(CompactionJob* job) : job_(job) {
+  SignalPause() {
     sigemptyset(&signals_);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
       sigaddset(&signals_, signal);
     }
     pthread_sigmask(SIG_BLOCK, &signals_, &before_);
-    thread_ = std::thread([this] { Wait(); });
   }
-  ~SignalPause() {
+  ~SignalPause() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  void Begin(CompactionJob* job) {
+    done_ = false;
+    thread_ = std::thread([this, job] { Wait(job); });
+  }
+  // The job may go away then. REQUIRES: Begin.
+  void End() {
     done_ = true;
     thread_.join();
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
 
  private:
-  void Wait() {
+  void Wait(CompactionJob* job) {
     constexpr timespec kLook{0, 50'000'000};
     while (!done_) {
       if (sigtimedwait(&signals_, nullptr, &kLook) < 0) continue;
-      job_->Pause();
+      job->Pause();
       pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
     }
   }
 
-  CompactionJob* const job_;
   sigset_t signals_;
   sigset_t before_;
   std::atomic<bool> done_ = false;
@@ -165,6 +170,7 @@ Status Show(CommandContext* context, const CompactionProgress& progress) {
 }
 
 Status RunJob(CommandContext* context, const CompactArguments& arguments) {
+  SignalPause signals;
   REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules, ReadRules(arguments));
   REPRISE_ASSIGN_OR_RETURN(const OfflineStore store, OpenOffline(arguments));
   PolicyWishes wishes(store.catalogue.get(), &rules);
@@ -179,12 +185,13 @@ Status RunJob(CommandContext* context, const CompactArguments& arguments) {
       CompactionJob::Start(store.catalogue.get(), &wishes, options));
   Status status;
   {
-    SignalPause pause(job.get());
+    signals.Begin(job.get());
     Progress bar("compact");
     while (status.ok() && !job->ended()) {
       status = job->Step();
       ShowProgress(job->Progress(), &bar);
     }
+    signals.End();
   }
   const CompactionProgress progress = job->Progress();
   REPRISE_RETURN_IF_ERROR(Show(context, progress));

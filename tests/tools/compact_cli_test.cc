@@ -171,9 +171,9 @@ TEST_F(CompactCliTest, GoesOnAfterKillAndAfterASignal) {
   uint64_t near_segments = 0;
   int cut_off = 0;
   for (const int signal : {SIGKILL, SIGTERM, SIGKILL}) {
-    // About ten seconds for all of it.
-    const pid_t pid = Start(std::string("run --rate 40000") + kAtOnce);
-    std::this_thread::sleep_for(std::chrono::milliseconds(900));
+    // More than ten seconds for all of it.
+    const pid_t pid = Start(std::string("run --rate 20000") + kAtOnce);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
     kill(pid, signal);
     int status = 0;
     ASSERT_EQ(waitpid(pid, &status, 0), pid);
