@@ -419,7 +419,6 @@ void EncodeMagnitudes(const KltTables& tables, const KltRows& rows,
 void EncodeRefining(const KltTables& tables, const KltRows& rows,
                     const int16_t* coarse, const int16_t* q,
                     KltEncoder* encoder) {
-  const D32 d;
   const DI16 di;
   V32 x[kVectors];
   LoadStates(*encoder, x);
