@@ -325,7 +325,8 @@ class Catalogue {
   // Removes it if `is_due` holds for what it is at that moment; asked again
   // when somebody changed it meanwhile, so that a session that is saved to
   // right then stays. For removals that nobody asked for by name, as by a TTL.
-  // Whether it was removed; kNotFound.
+  // Whether it was removed; kNotFound; kDataLoss when the record of its last
+  // use is damaged.
   virtual Result<bool> RemoveSessionIf(
       const DomainId& tenant, std::string_view name,
       const std::function<bool(const SessionInfo&)>& is_due) = 0;

@@ -14,7 +14,8 @@ constexpr uint32_t kMaxListed = 10'000;
 
 int64_t LastUseOf(const HeadRecord& record) {
   if (record.version == 0) return 0;
-  // A damaged one is worth no error: nothing but eviction depends on it.
+  // For show, so a damaged one is worth no error. Who removes by it asks
+  // CatalogueImpl::LastUse.
   const Result<int64_t> time_ms = DecodeLastUse(record.value.view());
   return time_ms.ok() ? *time_ms : 0;
 }
@@ -244,10 +245,16 @@ Result<int64_t> CatalogueImpl::LastUse(const std::string& key) {
   std::vector<HeadRecord> written;
   REPRISE_RETURN_IF_ERROR(
       engine_->GetHeads(HeadSpace::kLastUse, {&view, 1}, &written));
+  int64_t written_ms = 0;
+  if (written[0].version != 0) {
+    // Not 0 for a damaged one: nobody may be removed for it.
+    REPRISE_ASSIGN_OR_RETURN(written_ms,
+                             DecodeLastUse(written[0].value.view()));
+  }
   std::lock_guard lock(last_use_mutex_);
   const auto found = last_use_ms_.find(key);
   const int64_t gathered_ms = found == last_use_ms_.end() ? 0 : found->second;
-  return std::max(LastUseOf(written[0]), gathered_ms);
+  return std::max(written_ms, gathered_ms);
 }
 
 Status CatalogueImpl::ForgetLastUse(const std::string& key) {

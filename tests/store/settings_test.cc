@@ -273,6 +273,28 @@ TEST_F(SettingsTest, ASessionThatWasJustUsedIsSeenAsUsed) {
             clock_.WallMs() - 10);
 }
 
+// Who can't say when it was used last must not remove it for that.
+TEST_F(SettingsTest, ASessionWithADamagedLastUseStays) {
+  catalogue_->MarkUsed(tenant_, "chat");
+  REPRISE_ASSERT_OK(catalogue_->Flush());
+  const std::string key = DomainKey(tenant_, AsBytes(std::string_view("chat")));
+  const auto record = engine_->GetHead(HeadSpace::kLastUse, key);
+  REPRISE_ASSERT_OK(record.status());
+  Bytes bytes(record->value.view().begin(), record->value.view().end());
+  bytes.back() ^= 1;
+  REPRISE_ASSERT_OK(engine_
+                        ->CompareAndSwap(HeadSpace::kLastUse, key,
+                                         record->version, bytes,
+                                         Durability::kWritten)
+                        .status());
+  REPRISE_EXPECT_CODE(
+      kDataLoss, catalogue_->RemoveSessionIf(
+                     tenant_, "chat", [](const SessionInfo&) { return true; }));
+  EXPECT_EQ(Session("chat").token_count, 100u);
+  // It is shown all the same.
+  EXPECT_EQ(catalogue_->GetSession(tenant_, "chat")->last_use_ms, 0);
+}
+
 // A save or a pin before call N of the removal, for all N: the session stays,
 // with what was saved. After the last call it is gone.
 TEST_F(SettingsTest, ASessionThatIsSavedToOrPinnedMeanwhileStays) {
