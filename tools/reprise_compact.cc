@@ -13,12 +13,11 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "store/rocks_engine.h"
 #include "tools/compaction/compaction_job.h"
 #include "tools/compaction/policy_wishes.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
-#include "tools/reprised_config.h"
+#include "tools/stopped_store.h"
 #include "tools/table.h"
 
 namespace reprise {
@@ -28,54 +27,10 @@ using nlohmann::json;
 
 struct CompactArguments {
   std::string dir;
-  // As the daemon takes them.
-  std::string config;
-  std::string policy;
-  std::vector<std::string> ladder;
+  RulesArguments rules;
   uint64_t bytes_per_s = 0;
   uint32_t threads = 1;
 };
-
-struct OfflineStore {
-  std::unique_ptr<Engine> engine;
-  std::unique_ptr<Catalogue> catalogue;
-};
-
-Result<OfflineStore> OpenOffline(const CompactArguments& arguments) {
-  if (arguments.dir.empty()) {
-    return InvalidArgumentError(
-        "compact: --dir is missing: the directory of a store whose daemon is "
-        "stopped");
-  }
-  RocksOptions options;
-  options.directory = arguments.dir;
-  options.create_if_missing = false;
-  OfflineStore store;
-  REPRISE_ASSIGN_OR_RETURN(store.engine, OpenRocksEngine(options));
-  REPRISE_ASSIGN_OR_RETURN(
-      store.catalogue, Catalogue::Open(store.engine.get(), &SystemClock(), {}));
-  return store;
-}
-
-// Policies and ladders as the daemon of this store would read them.
-Result<PolicyRules> ReadRules(const CompactArguments& arguments) {
-  std::vector<std::string> words = {"reprised", "--dir", arguments.dir};
-  if (!arguments.config.empty()) {
-    words.insert(words.end(), {"--config", arguments.config});
-  }
-  if (!arguments.policy.empty()) {
-    words.insert(words.end(), {"--policy", arguments.policy});
-  }
-  for (const std::string& setting : arguments.ladder) {
-    words.insert(words.end(), {"--ladder", setting});
-  }
-  std::vector<const char*> argv;
-  for (const std::string& word : words) argv.push_back(word.c_str());
-  ReprisedCommand command =
-      ParseReprisedCommand(static_cast<int>(argv.size()), argv.data());
-  if (command.run) return std::move(command.config.policies);
-  return InvalidArgumentError("compact: " + command.text);
-}
 
 // Holds back the signals to stop, from its making on. Once there is a job, the
 // first of them pauses it; a second one ends the program, whose job is then
@@ -171,8 +126,10 @@ Status Show(CommandContext* context, const CompactionProgress& progress) {
 
 Status RunJob(CommandContext* context, const CompactArguments& arguments) {
   SignalPause signals;
-  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules, ReadRules(arguments));
-  REPRISE_ASSIGN_OR_RETURN(const OfflineStore store, OpenOffline(arguments));
+  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules,
+                           ReadRules(arguments.dir, arguments.rules));
+  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
+                           OpenStopped(arguments.dir));
   PolicyWishes wishes(store.catalogue.get(), &rules);
   CompactionOptions options;
   options.sinker.threads = arguments.threads;
@@ -204,7 +161,8 @@ Status RunJob(CommandContext* context, const CompactArguments& arguments) {
 }
 
 Status RunStatus(CommandContext* context, const CompactArguments& arguments) {
-  REPRISE_ASSIGN_OR_RETURN(const OfflineStore store, OpenOffline(arguments));
+  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
+                           OpenStopped(arguments.dir));
   REPRISE_ASSIGN_OR_RETURN(const auto progress,
                            ReadCompaction(store.engine.get()));
   if (progress) return Show(context, *progress);
@@ -215,7 +173,8 @@ Status RunStatus(CommandContext* context, const CompactArguments& arguments) {
 // Of a job that nobody works on: this program holds the directory.
 Status Mark(CommandContext* context, const CompactArguments& arguments,
             Status (*mark)(Catalogue*, bool)) {
-  REPRISE_ASSIGN_OR_RETURN(const OfflineStore store, OpenOffline(arguments));
+  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
+                           OpenStopped(arguments.dir));
   REPRISE_RETURN_IF_ERROR(
       mark(store.catalogue.get(), /*has_store_alone=*/true));
   REPRISE_ASSIGN_OR_RETURN(const auto progress,
@@ -225,7 +184,8 @@ Status Mark(CommandContext* context, const CompactArguments& arguments,
 
 Status Resume(CommandContext* context, const CompactArguments& arguments) {
   {
-    REPRISE_ASSIGN_OR_RETURN(const OfflineStore store, OpenOffline(arguments));
+    REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
+                             OpenStopped(arguments.dir));
     REPRISE_ASSIGN_OR_RETURN(const auto progress,
                              ReadCompaction(store.engine.get()));
     const bool is_over = !progress ||
@@ -245,16 +205,10 @@ void AddCommand(CLI::App* compact, const char* name, const char* about,
                 const std::shared_ptr<CompactArguments>& arguments,
                 Handler handler) {
   CLI::App* const command = compact->add_subcommand(name, about);
-  command->add_option("--dir", arguments->dir,
-                      "a store whose daemon is stopped");
+  AddDirOption(command, &arguments->dir);
   const bool runs = handler == RunJob || handler == Resume;
   if (runs) {
-    command->add_option("--config", arguments->config,
-                        "the daemon's, for policies and ladders");
-    command->add_option("--policy", arguments->policy,
-                        "of sessions without one of their own");
-    command->add_option("--ladder", arguments->ladder,
-                        "NAME.TIER=CODEC, once a tier");
+    AddRulesOptions(command, &arguments->rules);
     command
         ->add_option("--rate", arguments->bytes_per_s,
                      "bytes read and written a second: 50MB; 0: no limit")

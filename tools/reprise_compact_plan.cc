@@ -3,19 +3,17 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/duration.h"
 #include "store/catalogue.h"
 #include "store/clock_guard.h"
-#include "store/rocks_engine.h"
 #include "tools/compaction/plan.h"
 #include "tools/compaction/plan_text.h"
 #include "tools/compaction/tier_check.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
-#include "tools/reprised_config.h"
+#include "tools/stopped_store.h"
 #include "tools/table.h"
 
 namespace reprise {
@@ -23,50 +21,13 @@ namespace {
 
 using nlohmann::json;
 
-struct StoppedStore {
-  std::unique_ptr<Engine> engine;
-  std::unique_ptr<Catalogue> catalogue;
-};
-
-Result<StoppedStore> OpenStopped(const std::string& dir) {
-  RocksOptions options;
-  options.directory = dir;
-  options.create_if_missing = false;
-  StoppedStore store;
-  REPRISE_ASSIGN_OR_RETURN(store.engine, OpenRocksEngine(options));
-  REPRISE_ASSIGN_OR_RETURN(
-      store.catalogue, Catalogue::Open(store.engine.get(), &SystemClock(), {}));
-  return store;
-}
-
 struct PlanArguments {
   std::string dir;
-  std::string config;
-  std::string policy;
-  std::vector<std::string> ladder;
+  RulesArguments rules;
   std::string at;
   std::string idle_plus;
   uint64_t encode_rate = 0;
 };
-
-// Policies and ladders as the daemon would have them.
-Result<PolicyRules> ReadRules(const PlanArguments& arguments) {
-  std::vector<std::string> words = {"reprised", "--dir", arguments.dir};
-  const auto add = [&](const char* name, const std::string& value) {
-    if (value.empty()) return;
-    words.push_back(name);
-    words.push_back(value);
-  };
-  add("--config", arguments.config);
-  add("--policy", arguments.policy);
-  for (const std::string& tier : arguments.ladder) add("--ladder", tier);
-  std::vector<const char*> argv;
-  for (const std::string& word : words) argv.push_back(word.c_str());
-  ReprisedCommand command =
-      ParseReprisedCommand(static_cast<int>(argv.size()), argv.data());
-  if (!command.run) return InvalidArgumentError(command.text);
-  return std::move(command.config.policies);
-}
 
 Result<int64_t> TimeOf(const PlanArguments& arguments) {
   if (!arguments.at.empty()) {
@@ -89,7 +50,8 @@ std::string ClockProblem(HeadStore* heads) {
 }
 
 Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
-  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules, ReadRules(arguments));
+  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules,
+                           ReadRules(arguments.dir, arguments.rules));
   CompactionPlanner::Options options;
   REPRISE_ASSIGN_OR_RETURN(options.now_ms, TimeOf(arguments));
   options.encode_bytes_per_s = static_cast<double>(arguments.encode_rate);
@@ -135,15 +97,8 @@ void AddCompactPlanCommands(CLI::App* compact, CommandContext* context) {
   auto arguments = std::make_shared<PlanArguments>();
   auto* plan = compact->add_subcommand(
       "plan", "what a compaction would do, without doing it");
-  plan->add_option("--dir", arguments->dir, "a store whose daemon is stopped")
-      ->required();
-  plan->add_option("--config", arguments->config,
-                   "the daemon's config file: policies and ladders")
-      ->check(CLI::ExistingFile);
-  plan->add_option("--policy", arguments->policy,
-                   "another default policy than the file's");
-  plan->add_option("--ladder", arguments->ladder,
-                   "NAME.TIER=CODEC, as the daemon takes it; several");
+  AddDirOption(plan, &arguments->dir);
+  AddRulesOptions(plan, &arguments->rules);
   auto* at = plan->add_option("--at", arguments->at,
                               "as if it were then, in UTC: 2027-01-31");
   plan->add_option("--idle-plus", arguments->idle_plus,
@@ -159,8 +114,7 @@ void AddCompactPlanCommands(CLI::App* compact, CommandContext* context) {
   auto dir = std::make_shared<std::string>();
   auto* confirm = compact->add_subcommand(
       "confirm-clock", "say that the machine's clock is right after a jump");
-  confirm->add_option("--dir", *dir, "a store whose daemon is stopped")
-      ->required();
+  AddDirOption(confirm, dir.get());
   confirm->footer(
       "Nothing sinks or is removed by its TTL while the clock is more than a "
       "day\nahead of the last time that the store knows of.");
