@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "api/compaction_control.h"
 #include "api/framing.h"
 #include "api/jobs.h"
 #include "api/metadata.h"
@@ -48,7 +49,8 @@ struct HandlerContext {
   Catalogue* catalogue = nullptr;
   const Clock* clock = nullptr;
   ServerMetrics* metrics = nullptr;
-  Jobs* jobs = nullptr;         // null: jobs answer kUnimplemented
+  Jobs* jobs = nullptr;                     // null: jobs answer kUnimplemented
+  CompactionControl* compaction = nullptr;  // the same, of compactions
   SpaceGuard* space = nullptr;  // null: as much as the file system takes
   std::function<std::string()> stats_json;
   Durability default_durability = Durability::kSynced;

@@ -40,6 +40,7 @@ class JobStream final : public AnswerStream {
     reply.done = progress.done;
     reply.total = progress.total;
     reply.json = std::move(progress.json);
+    reply.progress = std::move(progress.detail);
     answer.head = PackMessage(MessageType::kJob, flags, id_, reply);
     return answer;
   }
@@ -55,6 +56,52 @@ class JobStream final : public AnswerStream {
   int64_t not_before_ms_ = 0;
 };
 
+constexpr uint32_t kMaxLadderSettings = 64;
+
+Result<CompactionRequest> CompactionOf(const wire::Job& job) {
+  CompactionRequest request;
+  if (job.action() < wire::CompactAction::MIN ||
+      job.action() > wire::CompactAction::MAX) {
+    return OverLimit("job: action", static_cast<uint8_t>(job.action()),
+                     static_cast<uint8_t>(wire::CompactAction::MAX));
+  }
+  request.action = static_cast<CompactionAction>(job.action());
+  if (job.bytes_per_s() < -1 || job.at_ms() < 0 || job.idle_plus_ms() < 0) {
+    return InvalidArgumentError(
+        "job: rate " + std::to_string(job.bytes_per_s()) + ", time " +
+        std::to_string(job.at_ms()) + " and idle time " +
+        std::to_string(job.idle_plus_ms()) + " must be 0 at least (rate: -1)");
+  }
+  if (job.bytes_per_s() >= 0) {
+    request.bytes_per_s = static_cast<uint64_t>(job.bytes_per_s());
+  }
+  request.threads = job.threads();
+  request.until_below_bytes = job.until_below_bytes();
+  request.policy = TextFromWire(job.policy());
+  if (const auto* ladders = job.ladders(); ladders != nullptr) {
+    if (ladders->size() > kMaxLadderSettings) {
+      return OverLimit("job: ladder settings", ladders->size(),
+                       kMaxLadderSettings);
+    }
+    for (const auto* ladder : *ladders) {
+      request.ladders.emplace_back(TextFromWire(ladder));
+    }
+  }
+  request.at_ms = job.at_ms();
+  request.idle_plus_ms = job.idle_plus_ms();
+  request.encode_bytes_per_s = job.encode_bytes_per_s();
+  return request;
+}
+
+Result<JobHandle> StartCompaction(const HandlerCall& call,
+                                  const wire::Job& job) {
+  if (call.context.compaction == nullptr) {
+    return UnimplementedError("job: this daemon runs no compactions");
+  }
+  REPRISE_ASSIGN_OR_RETURN(const CompactionRequest request, CompactionOf(job));
+  return call.context.compaction->Start(request);
+}
+
 Result<JobHandle> Start(const HandlerCall& call, const wire::Job& job) {
   if (call.context.jobs == nullptr) {
     return UnimplementedError("job: this daemon runs none");
@@ -64,6 +111,8 @@ Result<JobHandle> Start(const HandlerCall& call, const wire::Job& job) {
       return call.context.jobs->StartCheck(job.read_frames());
     case wire::JobKind::kCollect:
       return call.context.jobs->StartCollection();
+    case wire::JobKind::kCompact:
+      return StartCompaction(call, job);
   }
   return OverLimit("job: kind", static_cast<uint8_t>(job.kind()),
                    static_cast<uint8_t>(wire::JobKind::MAX));

@@ -16,10 +16,11 @@ JobState::Progress JobState::Get() const {
   return progress_;
 }
 
-void JobState::Update(uint64_t done, uint64_t total) {
+void JobState::Update(uint64_t done, uint64_t total, std::string detail) {
   std::lock_guard lock(mutex_);
   progress_.done = done;
   progress_.total = total;
+  progress_.detail = std::move(detail);
 }
 
 void JobState::Finish(Status status, std::string json) {

@@ -37,11 +37,12 @@ class JobState {
     uint64_t done = 0;
     uint64_t total = 0;  // as far as known
     bool finished = false;
-    Status status;     // of a finished one
-    std::string json;  // its report
+    Status status;       // of a finished one
+    std::string json;    // its report
+    std::string detail;  // how far it is, as JSON; empty: nothing to tell
   };
   Progress Get() const;
-  void Update(uint64_t done, uint64_t total);
+  void Update(uint64_t done, uint64_t total, std::string detail = {});
   void Finish(Status status, std::string json);
 
  private:

@@ -163,6 +163,7 @@ class ClientImpl final : public Client {
       bool read_frames,
       const std::function<void(uint64_t, uint64_t)>& progress) override;
   Result<std::string> RunCollection() override;
+  Result<std::string> Compact(const CompactCall& call) override;
 
   Traffic traffic() const override {
     return {core_.traffic.sent_bytes, core_.traffic.received_bytes};
@@ -174,9 +175,9 @@ class ClientImpl final : public Client {
                                                bool keeps_view);
   Result<SessionVersion> RewindTo(std::string_view session,
                                   const wire::RewindT& target);
-  Result<std::string> RunJob(
-      wire::JobKind kind, bool read_frames,
-      const std::function<void(uint64_t, uint64_t)>& progress);
+  using JobProgress = std::function<void(uint64_t, uint64_t, std::string_view)>;
+  Result<std::string> RunJob(const wire::JobT& job,
+                             const JobProgress& progress);
   template <typename Native>
   Result<SessionVersion> CallForVersion(MessageType type, const Native& native);
   template <typename Native>
@@ -511,12 +512,8 @@ Result<std::string> ClientImpl::Stats() {
   return std::string(TextFromWire(reply->json()));
 }
 
-Result<std::string> ClientImpl::RunJob(
-    wire::JobKind kind, bool read_frames,
-    const std::function<void(uint64_t, uint64_t)>& progress) {
-  wire::JobT job;
-  job.kind = kind;
-  job.read_frames = read_frames;
+Result<std::string> ClientImpl::RunJob(const wire::JobT& job,
+                                       const JobProgress& progress) {
   const auto call = std::make_shared<CallContext>(INT64_MAX);
   // Not started twice: a job that was cut off may still run.
   Pending pending =
@@ -530,17 +527,43 @@ Result<std::string> ClientImpl::RunJob(
     if (reply.answer.header.end()) {
       return std::string(TextFromWire(reply->json()));
     }
-    if (progress != nullptr) progress(reply->done(), reply->total());
+    if (progress == nullptr) continue;
+    progress(reply->done(), reply->total(), TextFromWire(reply->progress()));
   }
 }
 
 Result<std::string> ClientImpl::RunFsck(
     bool read_frames, const std::function<void(uint64_t, uint64_t)>& progress) {
-  return RunJob(wire::JobKind::kFsck, read_frames, progress);
+  wire::JobT job;
+  job.kind = wire::JobKind::kFsck;
+  job.read_frames = read_frames;
+  return RunJob(job, [&](uint64_t done, uint64_t total, std::string_view) {
+    if (progress != nullptr) progress(done, total);
+  });
 }
 
 Result<std::string> ClientImpl::RunCollection() {
-  return RunJob(wire::JobKind::kCollect, false, nullptr);
+  wire::JobT job;
+  job.kind = wire::JobKind::kCollect;
+  return RunJob(job, nullptr);
+}
+
+Result<std::string> ClientImpl::Compact(const CompactCall& call) {
+  wire::JobT job;
+  job.kind = wire::JobKind::kCompact;
+  job.action = static_cast<wire::CompactAction>(call.action);
+  if (call.bytes_per_s) {
+    job.bytes_per_s =
+        static_cast<int64_t>(std::min<uint64_t>(*call.bytes_per_s, INT64_MAX));
+  }
+  job.threads = call.threads;
+  job.until_below_bytes = call.until_below_bytes;
+  job.policy = call.policy;
+  job.ladders = call.ladders;
+  job.at_ms = call.at_ms;
+  job.idle_plus_ms = call.idle_plus_ms;
+  job.encode_bytes_per_s = call.encode_bytes_per_s;
+  return RunJob(job, call.progress);
 }
 
 }  // namespace

@@ -360,6 +360,32 @@ struct PutProfileOptions {
   bool accept_other_weights = false;
 };
 
+// What the daemon is asked about compactions; docs/format/wire.md says what
+// each action does. What is not set, 0 or empty is as the daemon has it.
+struct CompactCall {
+  enum class Action : uint8_t {
+    kRun = 1,
+    kPlan = 2,
+    kStatus = 3,
+    kPause = 4,
+    kResume = 5,
+    kCancel = 6,
+    kConfirmClock = 7,
+  };
+  Action action = Action::kStatus;
+  std::optional<uint64_t> bytes_per_s;  // 0: no limit
+  uint32_t threads = 0;
+  uint64_t until_below_bytes = 0;
+  std::string policy;
+  std::vector<std::string> ladders;  // NAME.TIER=CODEC
+  int64_t at_ms = 0;
+  int64_t idle_plus_ms = 0;
+  uint64_t encode_bytes_per_s = 0;
+  // Now and then, with how far it is; the text is JSON or empty. May be null.
+  std::function<void(uint64_t done, uint64_t total, std::string_view text)>
+      progress;
+};
+
 class Client {
  public:
   // Connects and says hello. kUnavailable, kDeadlineExceeded.
@@ -466,6 +492,10 @@ class Client {
       bool read_frames,
       const std::function<void(uint64_t, uint64_t)>& progress) = 0;
   virtual Result<std::string> RunCollection() = 0;
+  // Asks the daemon about its compactions; the report as JSON. It answers when
+  // what was asked for is done, a run after hours. A run goes on when this call
+  // ends early. kUnimplemented of daemons that know of none.
+  virtual Result<std::string> Compact(const CompactCall& call) = 0;
 
   // Bytes that this client has sent and received since it was made.
   struct Traffic {

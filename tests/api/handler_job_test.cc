@@ -180,6 +180,87 @@ TEST_F(HandlerJobTest, ChecksRunWhileACollectionWaits) {
   ASSERT_NO_FATAL_FAILURE(Finish(&collection));
 }
 
+// Remembers what it was asked, and works on nothing.
+class NotedControl final : public CompactionControl {
+ public:
+  Result<JobHandle> Start(const CompactionRequest& request) override {
+    asked = request;
+    if (!answer.ok()) return answer;
+    job = std::make_shared<JobState>();
+    return job;
+  }
+  CompactionRequest asked;
+  Status answer;
+  JobHandle job;
+};
+
+TEST_F(HandlerJobTest, ACompactionIsAskedForAsTheRequestSays) {
+  wire::JobT job;
+  job.kind = wire::JobKind::kCompact;
+  EXPECT_EQ(Code(MessageType::kJob, job), StatusCode::kUnimplemented);
+  NotedControl control;
+  context_.compaction = &control;
+  Running running = Begin(wire::JobKind::kCompact);
+  EXPECT_FALSE(running.ended());
+  EXPECT_EQ(control.asked.action, CompactionAction::kRun);
+  EXPECT_FALSE(control.asked.bytes_per_s.has_value());
+  control.job->Update(3, 7, R"({"phase":"running"})");
+  Hear(&running);
+  EXPECT_EQ(running.reply().done(), 3u);
+  EXPECT_EQ(running.reply().total(), 7u);
+  EXPECT_EQ(TextFromWire(running.reply().progress()), R"({"phase":"running"})");
+  control.job->Finish(Status(), R"({"phase":"done"})");
+  Hear(&running);
+  EXPECT_TRUE(running.ended());
+  EXPECT_EQ(running.json(), R"({"phase":"done"})");
+  handler_->Finish(running.request);
+
+  control.answer = NotFoundError("nothing");
+  job.action = wire::CompactAction::kPlan;
+  job.bytes_per_s = 0;
+  job.threads = 3;
+  job.until_below_bytes = 5;
+  job.policy = "exact";
+  job.ladders = {"a.near=raw", "a.coarse=raw"};
+  job.at_ms = 6;
+  job.idle_plus_ms = 7;
+  job.encode_bytes_per_s = 8;
+  EXPECT_EQ(Code(MessageType::kJob, job), StatusCode::kNotFound);
+  EXPECT_EQ(control.asked.action, CompactionAction::kPlan);
+  EXPECT_EQ(control.asked.bytes_per_s, 0u);
+  EXPECT_EQ(control.asked.threads, 3u);
+  EXPECT_EQ(control.asked.until_below_bytes, 5u);
+  EXPECT_EQ(control.asked.policy, "exact");
+  EXPECT_EQ(control.asked.ladders, job.ladders);
+  EXPECT_EQ(control.asked.at_ms, 6);
+  EXPECT_EQ(control.asked.idle_plus_ms, 7);
+  EXPECT_EQ(control.asked.encode_bytes_per_s, 8u);
+}
+
+TEST_F(HandlerJobTest, ACompactionThatMakesNoSenseIsRefused) {
+  NotedControl control;
+  context_.compaction = &control;
+  const auto refused = [&](auto change) {
+    wire::JobT job;
+    job.kind = wire::JobKind::kCompact;
+    change(&job);
+    return Code(MessageType::kJob, job);
+  };
+  constexpr auto kInvalid = StatusCode::kInvalidArgument;
+  EXPECT_EQ(kInvalid, refused([](wire::JobT* job) {
+              job->action = static_cast<wire::CompactAction>(8);
+            }));
+  EXPECT_EQ(kInvalid, refused([](wire::JobT* job) {
+              job->action = static_cast<wire::CompactAction>(0);
+            }));
+  EXPECT_EQ(kInvalid, refused([](wire::JobT* job) { job->bytes_per_s = -2; }));
+  EXPECT_EQ(kInvalid, refused([](wire::JobT* job) { job->at_ms = -1; }));
+  EXPECT_EQ(kInvalid, refused([](wire::JobT* job) { job->idle_plus_ms = -1; }));
+  EXPECT_EQ(kInvalid,
+            refused([](wire::JobT* job) { job->ladders.resize(65); }));
+  EXPECT_EQ(control.job, nullptr);
+}
+
 TEST_F(HandlerJobTest, JobsOverTheQueueAreRefusedAndStoppedOnesEnd) {
   MakeJobs({.collect_interval_ms = 0, .max_queued = 1});
   Running running = Begin(wire::JobKind::kCollect);

@@ -160,6 +160,7 @@ class FakeClient : public Client {
     return No();
   }
   Result<std::string> RunCollection() override { return No(); }
+  Result<std::string> Compact(const CompactCall&) override { return No(); }
   Traffic traffic() const override { return {}; }
 
  private:
