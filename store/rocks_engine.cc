@@ -4,6 +4,7 @@
 
 #include "store/rocks_heads.h"
 #include "store/rocks_objects.h"
+#include "store/rocks_reclaim.h"
 #include "store/rocks_store.h"
 
 namespace reprise {
@@ -98,6 +99,13 @@ Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksOptions& options) {
 std::unique_ptr<Engine> ShareRocksEngine(const Engine& engine) {
   return std::make_unique<RocksEngine>(
       static_cast<const RocksEngine&>(engine).store());
+}
+
+Result<ReclaimReport> ReclaimRocksSpace(const Engine& engine,
+                                        const ReclaimOptions& options) {
+  return RocksReclaimer(static_cast<const RocksEngine&>(engine).store().get(),
+                        options)
+      .Run();
 }
 
 }  // namespace reprise

@@ -4,9 +4,11 @@
 #ifndef REPRISE_STORE_ROCKS_ENGINE_H_
 #define REPRISE_STORE_ROCKS_ENGINE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "store/engine.h"
 
@@ -50,6 +52,35 @@ Result<std::unique_ptr<Engine>> OpenRocksEngine(const RocksOptions& options);
 // The directory is closed with the last handle.
 // REQUIRES: `engine` is of OpenRocksEngine or of this function.
 std::unique_ptr<Engine> ShareRocksEngine(const Engine& engine);
+
+struct ReclaimOptions {
+  // May be taken meanwhile: what stays of some files is written anew before
+  // they go.
+  uint64_t headroom_bytes = UINT64_MAX;
+  // Of the bytes of one kind of objects. Files of which less is garbage are
+  // left alone: at 25 % three bytes are copied for each that is freed.
+  uint32_t min_garbage_percent = 25;
+  // Bytes read a second while it makes sure that what stays can be read; 0: no
+  // limit. The copying itself has none.
+  uint64_t read_bytes_per_s = 0;
+  // Not owned; may be null. Once true it ends soon, with kUnavailable.
+  std::atomic<bool>* stop = nullptr;
+};
+struct ReclaimReport {
+  uint64_t disk_bytes_before = 0;
+  uint64_t disk_bytes_after = 0;
+  uint64_t read_bytes = 0;  // to make sure
+  // Kinds of objects that were left as they are, and why: one of them can't be
+  // read, or there is no headroom.
+  std::vector<std::string> left;
+};
+// Gives back what removed objects took on the file system, beside live traffic
+// and one kind of objects after the other. Removals alone give back nothing but
+// files in which nothing lives any more. Blocks; one at a time on one store.
+// Health is not harmed by objects that can't be read.
+// REQUIRES: `engine` is of OpenRocksEngine or of ShareRocksEngine.
+Result<ReclaimReport> ReclaimRocksSpace(const Engine& engine,
+                                        const ReclaimOptions& options);
 
 }  // namespace reprise
 

@@ -63,7 +63,8 @@ rocksdb::ColumnFamilyOptions ObjectOptions(const RocksMemory& memory) {
   options.blob_compression_type = rocksdb::kNoCompression;
   // A compaction that also collected blobs would read them, and stop the
   // whole store at a damaged one. Files without a live blob go by themselves;
-  // the others are collected on demand, a family at a time.
+  // the others are collected on demand, a family at a time
+  // (store/rocks_reclaim.h).
   options.enable_blob_garbage_collection = false;
   return options;
 }

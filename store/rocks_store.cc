@@ -259,6 +259,13 @@ Status RocksStore::Sync() {
   return Write(&batch, Durability::kSynced);
 }
 
+Status RocksStore::FlushFiles() {
+  REPRISE_RETURN_IF_ERROR(CheckWritable(0));
+  const rocksdb::Status status = db_->Flush(rocksdb::FlushOptions(), families_);
+  health_->Fail(status, "flush");
+  return status.ok() ? Status() : WriteStatus(status, "store: flush");
+}
+
 Result<HeadVersion> RocksStore::TakeVersions(uint64_t count) {
   std::lock_guard lock(version_mutex_);
   if (next_version_ + count > reserved_until_) {

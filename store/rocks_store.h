@@ -66,6 +66,8 @@ class RocksStore {
   Status Write(rocksdb::WriteBatch* batch, Durability durability);
   // Everything written before is synced.
   Status Sync();
+  // All that is in memory is in files, and no log is needed any more.
+  Status FlushFiles();
 
   // The first of `count` versions that nobody ever gets again.
   Result<HeadVersion> TakeVersions(uint64_t count);
