@@ -40,6 +40,30 @@ Json RequestsJson(const ServerMetrics& metrics) {
   return requests;
 }
 
+Json CompactionFiguresJson(const CompactionFigures& figures) {
+  Json segments = Json::object();
+  for (const auto& [result, count] : figures.segments) {
+    segments[result] = count;
+  }
+  Json json = {{"running", figures.is_running},
+               {"paused", figures.is_paused},
+               {"waiting_for_clock", figures.is_waiting_for_clock},
+               {"runs", figures.runs},
+               {"failed_runs", figures.failed_runs},
+               {"last_end_ms", figures.last_end_ms},
+               {"bytes_before", figures.bytes_before},
+               {"bytes_after", figures.bytes_after},
+               {"bytes_read", figures.bytes_read},
+               {"bytes_written", figures.bytes_written},
+               {"failed_checks", figures.failed_checks},
+               {"sessions_removed", figures.sessions_removed},
+               {"segments", std::move(segments)}};
+  if (!figures.last_run_json.empty()) {
+    json["last_run"] = Json::parse(figures.last_run_json, nullptr, false);
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string CollectorReportJson(const CollectorReport& report) {
@@ -107,6 +131,9 @@ std::string StatsJson(const StatsInput& input) {
   if (!input.last_collection_json.empty()) {
     json["last_collection"] =
         Json::parse(input.last_collection_json, nullptr, false);
+  }
+  if (input.compaction) {
+    json["compaction"] = CompactionFiguresJson(*input.compaction);
   }
   return Dump(json);
 }

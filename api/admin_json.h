@@ -2,8 +2,10 @@
 #ifndef REPRISE_API_ADMIN_JSON_H_
 #define REPRISE_API_ADMIN_JSON_H_
 
+#include <optional>
 #include <string>
 
+#include "api/compaction_figures.h"
 #include "api/metrics.h"
 #include "api/session_census.h"
 #include "base/status.h"
@@ -25,7 +27,8 @@ struct StatsInput {
   bool draining = false;
   int64_t uptime_ms = 0;
   uint64_t collections_finished = 0;
-  std::string last_collection_json;  // empty: none
+  std::string last_collection_json;             // empty: none
+  std::optional<CompactionFigures> compaction;  // of a daemon that runs any
 };
 // Names end in their unit: "sent_bytes", "p99_us".
 std::string StatsJson(const StatsInput& input);

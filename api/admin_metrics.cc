@@ -109,6 +109,46 @@ void AddTraffic(const ServerMetrics& m, Families* out) {
              m.fetch_rate.bytes_per_second());
 }
 
+void AddCompaction(const CompactionFigures& figures, Families* out) {
+  out->Gauge("compaction_running", "1 while a run is under way.",
+             figures.is_running ? 1 : 0);
+  out->Gauge("compaction_paused", "1 until somebody resumes it.",
+             figures.is_paused ? 1 : 0);
+  out->Gauge("compaction_waiting_for_clock",
+             "1 while the clock is in doubt, so that nothing sinks.",
+             figures.is_waiting_for_clock ? 1 : 0);
+  out->Counter("compaction_runs_total", "Runs that ended.", figures.runs);
+  out->Counter("compaction_failed_runs_total", "Of these, with an error.",
+               figures.failed_runs);
+  out->Gauge("compaction_last_end_seconds",
+             "When the last run ended, since 1970; 0: none did yet.",
+             static_cast<double>(figures.last_end_ms) / 1000);
+  out->Counter("compaction_before_bytes_total",
+               "Of frames of segments that runs looked at.",
+               figures.bytes_before);
+  out->Counter("compaction_after_bytes_total", "The same, afterwards.",
+               figures.bytes_after);
+  out->Counter("compaction_read_bytes_total", "Of frames, by runs.",
+               figures.bytes_read);
+  out->Counter("compaction_written_bytes_total", "Of frames, by runs.",
+               figures.bytes_written);
+  out->Counter("compaction_failed_checks_total",
+               "Segments whose new frames were not what they must be.",
+               figures.failed_checks);
+  out->Counter("compaction_sessions_removed_total",
+               "Sessions whose TTL was over.", figures.sessions_removed);
+  std::vector<ClientMetric> segments;
+  for (const auto& [result, count] : figures.segments) {
+    ClientMetric metric;
+    metric.label = {{"result", result}};
+    metric.counter.value = static_cast<double>(count);
+    segments.push_back(std::move(metric));
+  }
+  out->Open("compaction_segments_total", "Segments, by what became of them.",
+            MetricType::Counter)
+      .metric = std::move(segments);
+}
+
 }  // namespace
 
 std::string MetricsText(const StatsInput& input) {
@@ -137,6 +177,7 @@ std::string MetricsText(const StatsInput& input) {
             static_cast<double>(input.uptime_ms) / 1000);
   out.Counter("collections_total", "Collections of garbage finished.",
               input.collections_finished);
+  if (input.compaction) AddCompaction(*input.compaction, &out);
   return out.Text();
 }
 

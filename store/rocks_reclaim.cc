@@ -67,7 +67,11 @@ Status RocksReclaimer::ReclaimFamily(ObjectSpace space) {
     collect_age = static_cast<double>(options_.headroom_bytes) /
                   static_cast<double>(stays);
   }
-  if (collect_age < 0.01) {
+  uint64_t files = 0;
+  (void)store_->db()->GetIntProperty(
+      store_->family(space), rocksdb::DB::Properties::kNumBlobFiles, &files);
+  // RocksDB takes whole files, the oldest first.
+  if (collect_age * static_cast<double>(files) < 1) {
     return leave(std::to_string(options_.headroom_bytes) +
                  " bytes are free for a copy of " + std::to_string(stays));
   }

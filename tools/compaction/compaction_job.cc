@@ -108,6 +108,16 @@ Status MarkRecorded(Catalogue* catalogue, JobPhase phase,
 
 }  // namespace
 
+CompactionTotals& CompactionTotals::operator+=(const CompactionTotals& more) {
+  for (size_t i = 0; i < segments.size(); ++i) segments[i] += more.segments[i];
+  bytes_before += more.bytes_before;
+  bytes_after += more.bytes_after;
+  bytes_read += more.bytes_read;
+  bytes_written += more.bytes_written;
+  raw_bytes += more.raw_bytes;
+  return *this;
+}
+
 std::string CompactionJson(const CompactionProgress& progress) {
   const JobRecord& record = progress.record;
   const CompactionTotals& totals = progress.totals;
@@ -209,6 +219,17 @@ void CompactionJob::Ask(JobPhase phase) {
   sinker_.Stop();
 }
 
+void CompactionJob::Interrupt() {
+  is_interrupted_ = true;
+  sinker_.Stop();
+}
+
+Status CompactionJob::EndAsAsked() {
+  const Status written = Write(asked_);
+  ended_ = true;
+  return written;
+}
+
 Status CompactionJob::Write(JobPhase phase, std::string reason) {
   Bytes bytes;
   {
@@ -255,7 +276,7 @@ Status CompactionJob::Fail(const Status& status) {
 
 Status CompactionJob::Step() {
   if (ended_) return Status();
-  if (asked_ != JobPhase::kRunning) return Write(asked_);
+  if (is_asked()) return EndAsAsked();
   const Result<ClockReading> clock =
       KeepClock(catalogue_->engine(), catalogue_->clock()->WallMs());
   if (!clock.ok()) return Fail(clock.status());
@@ -307,7 +328,7 @@ Status CompactionJob::SinkStep() {
   Add(reports);
   if (ended_) return status;  // a heartbeat could not be written
   if (!status.ok()) {
-    return asked_ != JobPhase::kRunning ? Write(asked_) : Fail(status);
+    return is_asked() ? EndAsAsked() : Fail(status);
   }
   {
     std::lock_guard lock(mutex_);

@@ -37,6 +37,8 @@ struct CompactionTotals {
   uint64_t bytes_read = 0;
   uint64_t bytes_written = 0;
   uint64_t raw_bytes = 0;  // that were encoded
+
+  CompactionTotals& operator+=(const CompactionTotals& more);
 };
 
 struct CompactionProgress {
@@ -84,6 +86,9 @@ class CompactionJob {
   // once it has.
   void Pause() { Ask(JobPhase::kPaused); }
   void Cancel() { Ask(JobPhase::kCancelled); }
+  // The same, but what is recorded stays "running", as of a job that was cut
+  // off: whoever has the store next goes on with it without being asked.
+  void Interrupt();
   CompactionProgress Progress() const;
 
  private:
@@ -102,6 +107,11 @@ class CompactionJob {
   // Writes the record; ends the job when `phase` is not kRunning.
   Status Write(JobPhase phase, std::string reason = {});
   Status Fail(const Status& status);
+  // What Pause, Cancel or Interrupt asked for.
+  bool is_asked() const {
+    return is_interrupted_ || asked_ != JobPhase::kRunning;
+  }
+  Status EndAsAsked();
 
   Catalogue* const catalogue_;
   WishSource* const source_;
@@ -112,6 +122,7 @@ class CompactionJob {
   bool is_prepared_ = false;
   bool ended_ = false;
   std::atomic<JobPhase> asked_{JobPhase::kRunning};
+  std::atomic<bool> is_interrupted_ = false;
 
   mutable std::mutex mutex_;
   CompactionProgress progress_;  // guarded by mutex_
