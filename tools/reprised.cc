@@ -29,6 +29,8 @@
 #include "store/catalogue.h"
 #include "store/memory_engine.h"
 #include "store/rocks_engine.h"
+#include "tools/compaction/daemon_compaction.h"
+#include "tools/compaction/reclaim_hook.h"
 #include "tools/reprised_config.h"
 
 namespace reprise {
@@ -123,6 +125,7 @@ class Daemon {
     jobs.collect_interval_ms = config_.collect_interval_s * 1000;
     jobs_ = std::make_unique<Jobs>(catalogue_.get(), &SystemClock(), jobs);
     context_.jobs = jobs_.get();
+    StartCompaction();
     space_ = std::make_unique<SpaceGuard>(engine_.get(), &SystemClock(),
                                           config_.space.max_bytes);
     context_.space = space_.get();
@@ -141,14 +144,33 @@ class Daemon {
   }
 
   Status Stop() {
+    compaction_->Stop();
     jobs_->Stop();
     server_->Drain();
     server_.reset();
     admin_.reset();
+    compaction_.reset();
     return catalogue_->Flush();
   }
 
  private:
+  void StartCompaction() {
+    DaemonCompactionOptions options;
+    options.rules = config_.policies;
+    options.marks = config_.space;
+    options.interval_ms = config_.compact_interval_s * 1000;
+    options.bytes_per_s = config_.compact_bytes_per_s;
+    options.threads = config_.compact_threads;
+    if (config_.engine == "rocksdb") {
+      options.reclaim = MakeReclaimHook(
+          engine_.get(),
+          {config_.dir, config_.space, config_.compact_bytes_per_s});
+    }
+    compaction_ = std::make_unique<DaemonCompaction>(
+        catalogue_.get(), jobs_.get(), std::move(options));
+    context_.compaction = compaction_.get();
+  }
+
   Status StartAdmin() {
     if (config_.admin.empty()) return Status::Ok();
     auto admin = AdminServer::Start(config_.admin, [this] { return Stats(); });
@@ -174,6 +196,7 @@ class Daemon {
     input.draining = context_.draining;
     input.collections_finished = jobs_->collections_finished();
     input.last_collection_json = jobs_->LastCollectionJson();
+    input.compaction = compaction_->Figures();
     input.uptime_ms = SystemClock().MonotonicMs() - began_ms_;
     return input;
   }
@@ -187,6 +210,7 @@ class Daemon {
   HandlerContext context_;
   std::unique_ptr<SpaceGuard> space_;
   std::unique_ptr<Jobs> jobs_;
+  std::unique_ptr<DaemonCompaction> compaction_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Server> server_;
 };

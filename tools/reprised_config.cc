@@ -179,6 +179,13 @@ class Options {
              "Down to so many percent");
     AddSeconds("collect-interval", &config_->collect_interval_s, 0,
                "Between collections of garbage (0: only on request)");
+    AddSeconds("compact-interval", &config_->compact_interval_s, 0,
+               "Between runs by which sessions sink and expired ones go (0: "
+               "only on request)");
+    AddSize("compact-rate", &config_->compact_bytes_per_s,
+            "Bytes that such a run reads and writes a second (0: no limit)");
+    AddCount("compact-threads", &config_->compact_threads, 256u,
+             "Threads on which it decodes and encodes");
   }
 
   void AddPolicies() {

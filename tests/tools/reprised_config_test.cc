@@ -357,12 +357,29 @@ TEST(ReprisedConfigTest, CheckingRunsNothing) {
   EXPECT_EQ(Parse({"--check-config"}).exit_code, 2);
 }
 
+TEST(ReprisedConfigTest, CompactionsAreHourlyAndLimitedUnlessSetOtherwise) {
+  const ReprisedConfig usual = Parse({"--dir", "/d"}).config;
+  EXPECT_EQ(usual.compact_interval_s, 3600);
+  EXPECT_EQ(usual.compact_bytes_per_s, 64ull << 20);
+  EXPECT_EQ(usual.compact_threads, 1u);
+  const std::string file = FileWith(
+      "compact-interval = 0\ncompact-rate = \"8MiB\"\ncompact-threads = 3\n");
+  const ReprisedCommand set = Parse({"--dir", "/d", "--config", file.c_str()});
+  ASSERT_TRUE(set.run) << set.text;
+  EXPECT_EQ(set.config.compact_interval_s, 0);
+  EXPECT_EQ(set.config.compact_bytes_per_s, 8ull << 20);
+  EXPECT_EQ(set.config.compact_threads, 3u);
+  EXPECT_EQ(Parse({"--dir", "/d", "--compact-threads", "0"}).exit_code, 2);
+  EXPECT_EQ(Parse({"--dir", "/d", "--compact-interval", "-1"}).exit_code, 2);
+}
+
 TEST(ReprisedConfigTest, HelpNamesEveryOption) {
   ReprisedCommand help = Parse({"--help"});
   EXPECT_FALSE(help.run);
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* option : {"--dir", "--listen", "--admin", "--durability",
-                             "--collect-interval", "--log-level"}) {
+  for (const char* option :
+       {"--dir", "--listen", "--admin", "--durability", "--collect-interval",
+        "--compact-interval", "--compact-rate", "--log-level"}) {
     EXPECT_NE(help.text.find(option), std::string::npos) << option;
   }
 }
