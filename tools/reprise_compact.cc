@@ -1,5 +1,5 @@
 // compact run, status, pause, resume, cancel: sessions sink down their ladders,
-// in a store whose daemon is stopped.
+// by a daemon or in the store of one that is stopped.
 #include <pthread.h>
 #include <signal.h>
 
@@ -8,13 +8,17 @@
 #include <atomic>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
-#include <vector>
+#include <utility>
 
 #include "base/clock.h"
+#include "store/collector.h"
 #include "tools/compaction/compaction_job.h"
-#include "tools/compaction/policy_wishes.h"
+#include "tools/compaction/compaction_run.h"
+#include "tools/compaction/reclaim_hook.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
 #include "tools/stopped_store.h"
@@ -28,11 +32,12 @@ using nlohmann::json;
 struct CompactArguments {
   std::string dir;
   RulesArguments rules;
-  uint64_t bytes_per_s = 0;
-  uint32_t threads = 1;
+  std::optional<uint64_t> bytes_per_s;
+  uint32_t threads = 0;
+  uint64_t until_below_bytes = 0;
 };
 
-// Holds back the signals to stop, from its making on. Once there is a job, the
+// Holds back the signals to stop, from its making on. Once there is a run, the
 // first of them pauses it; a second one ends the program, whose job is then
 // gone on with like one that crashed.
 class SignalPause {
@@ -46,22 +51,22 @@ class SignalPause {
   }
   ~SignalPause() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
-  void Begin(CompactionJob* job) {
+  void Begin(CompactionRun* run) {
     done_ = false;
-    thread_ = std::thread([this, job] { Wait(job); });
+    thread_ = std::thread([this, run] { Wait(run); });
   }
-  // The job may go away then. REQUIRES: Begin.
+  // The run may go away then. REQUIRES: Begin.
   void End() {
     done_ = true;
     thread_.join();
   }
 
  private:
-  void Wait(CompactionJob* job) {
+  void Wait(CompactionRun* run) {
     constexpr timespec kLook{0, 50'000'000};
     while (!done_) {
       if (sigtimedwait(&signals_, nullptr, &kLook) < 0) continue;
-      job->Pause();
+      run->Pause();
       pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
     }
   }
@@ -80,13 +85,46 @@ std::string RatioText(uint64_t before, uint64_t after) {
   return text;
 }
 
-void ShowProgress(const CompactionProgress& now, Progress* bar) {
-  const CompactionTotals& totals = now.totals;
+// `report` is a RunJson.
+void ShowProgress(const json& report, Progress* bar) {
+  const auto number = [&](const char* key) {
+    return report.value(key, uint64_t{0});
+  };
+  const uint64_t before = number("bytes_before");
+  const uint64_t after = number("bytes_after");
+  const std::string stage = report.value("stage", "");
   // The mark pass does not know how long it will take.
-  bar->Update(now.record.done, now.preparing ? 0 : now.record.total,
-              FormatBytes(totals.bytes_before) + " to " +
-                  FormatBytes(totals.bytes_after) + " (" +
-                  RatioText(totals.bytes_before, totals.bytes_after) + ")");
+  const bool is_known = !report.value("preparing", true);
+  bar->Update(number("done_segments"), is_known ? number("total_segments") : 0,
+              FormatBytes(before) + " to " + FormatBytes(after) + " (" +
+                  RatioText(before, after) + ")" +
+                  (stage == "policy" ? "" : ", " + stage));
+}
+
+// What only a whole run tells.
+std::string RunText(const json& report) {
+  if (!report.contains("used_bytes_after")) return {};
+  const auto number = [&](const char* key) {
+    return report.value(key, uint64_t{0});
+  };
+  const std::string stage = report.value("stage", "");
+  std::string text =
+      "taken on the disk: " + FormatBytes(number("used_bytes_before")) +
+      " before, " + FormatBytes(number("used_bytes_after")) +
+      (stage == "ended" ? " after\n" : " now\n");
+  if (stage != "ended") text += "now: " + Printable(stage) + "\n";
+  if (const uint64_t removed = number("sessions_removed"); removed > 0) {
+    text += FormatCount(removed) + " sessions removed by their TTL\n";
+  }
+  if (report.value("is_over", false)) {
+    text += "that is still over " + FormatBytes(number("target_bytes")) +
+            ": what is left is pinned, in use, or as low as it may sink\n";
+  }
+  for (const json& left : report.value("space_left", json::array())) {
+    text += "not given back: " +
+            Printable(left.is_string() ? left.get<std::string>() : "") + "\n";
+  }
+  return text;
 }
 
 std::string CompactionText(const json& report) {
@@ -114,75 +152,166 @@ std::string CompactionText(const json& report) {
     text += FormatCount(each.value("segments", uint64_t{0})) +
             " kept: " + Printable(each.value("reason", "")) + "\n";
   }
-  return text;
+  return text + RunText(report);
 }
 
-Status Show(CommandContext* context, const CompactionProgress& progress) {
-  const json report = json::parse(CompactionJson(progress), nullptr, false);
-  if (report.is_discarded()) return InternalError("compact: report is no JSON");
-  context->Show(report, CompactionText(report));
-  return Status();
+// Shows it; `text` is a CompactionJson, a RunJson, or says that there is none.
+Result<json> Show(CommandContext* context, const std::string& text) {
+  json report = json::parse(text, nullptr, false);
+  if (!report.is_object()) return DataLossError("compact: report is no JSON");
+  context->Show(report, report.value("phase", "") == "none"
+                            ? "none: no job has run yet\n"
+                            : CompactionText(report));
+  return report;
 }
 
-Status RunJob(CommandContext* context, const CompactArguments& arguments) {
-  SignalPause signals;
-  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules,
-                           ReadRules(arguments.dir, arguments.rules));
-  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
-                           OpenStopped(arguments.dir));
-  PolicyWishes wishes(store.catalogue.get(), &rules);
-  CompactionOptions options;
-  options.sinker.threads = arguments.threads;
-  options.sinker.bytes_per_s = arguments.bytes_per_s;
-  options.holder = HolderName("reprise");
-  options.started_by = "reprise compact run";
-  options.has_store_alone = true;
-  REPRISE_ASSIGN_OR_RETURN(
-      const auto job,
-      CompactionJob::Start(store.catalogue.get(), &wishes, options));
-  Status status;
-  {
-    signals.Begin(job.get());
-    Progress bar("compact");
-    while (status.ok() && !job->ended()) {
-      status = job->Step();
-      ShowProgress(job->Progress(), &bar);
-    }
-    signals.End();
-  }
-  const CompactionProgress progress = job->Progress();
-  REPRISE_RETURN_IF_ERROR(Show(context, progress));
-  REPRISE_RETURN_IF_ERROR(status);
-  const uint64_t failed =
-      progress.totals.segments[static_cast<size_t>(SinkResult::kFailedCheck)];
+// With the exit status that a run gives.
+Status ShowRun(CommandContext* context, const std::string& text) {
+  REPRISE_ASSIGN_OR_RETURN(const json report, Show(context, text));
+  const uint64_t failed = report.value("segments", json::object())
+                              .value("failed-check", uint64_t{0});
   if (failed == 0) return Status();
   return DataLossError("compact: " + std::to_string(failed) +
                        " segments failed the check and keep what they had");
 }
 
-Status RunStatus(CommandContext* context, const CompactArguments& arguments) {
-  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
-                           OpenStopped(arguments.dir));
-  REPRISE_ASSIGN_OR_RETURN(const auto progress,
-                           ReadCompaction(store.engine.get()));
-  if (progress) return Show(context, *progress);
-  context->Show({{"phase", "none"}}, "none: no job has run yet\n");
+// --- By a daemon. ---
+
+Result<std::string> Ask(CommandContext* context,
+                        const CompactArguments& arguments,
+                        CompactCall::Action action) {
+  REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
+  Progress bar("compact");
+  CompactCall call;
+  call.action = action;
+  call.bytes_per_s = arguments.bytes_per_s;
+  call.threads = arguments.threads;
+  call.until_below_bytes = arguments.until_below_bytes;
+  call.policy = arguments.rules.policy;
+  call.ladders = arguments.rules.ladder;
+  call.progress = [&](uint64_t, uint64_t, std::string_view text) {
+    const json report = json::parse(text, nullptr, false);
+    if (report.is_object()) ShowProgress(report, &bar);
+  };
+  return client->Compact(call);
+}
+
+Status AskAndShow(CommandContext* context, const CompactArguments& arguments,
+                  CompactCall::Action action) {
+  REPRISE_ASSIGN_OR_RETURN(const std::string text,
+                           Ask(context, arguments, action));
+  return ShowRun(context, text);
+}
+
+// --- On the store of one that is stopped. ---
+
+// Nobody else has the store: nothing to wait for, nothing to leave room to.
+Status CollectAlone(Catalogue* catalogue, const std::atomic<bool>* stop) {
+  CollectorOptions options;
+  options.wait_ms = 0;
+  const auto collector = MakeCollector(catalogue, options);
+  while (collector->phase() != Collector::Phase::kDone) {
+    if (*stop) return UnavailableError("collect: stopped");
+    REPRISE_RETURN_IF_ERROR(collector->Step());
+  }
   return Status();
 }
 
-// Of a job that nobody works on: this program holds the directory.
-Status Mark(CommandContext* context, const CompactArguments& arguments,
-            Status (*mark)(Catalogue*, bool)) {
+RunOptions RunOptionsOf(const CompactArguments& arguments) {
+  RunOptions options;
+  options.job.sinker.threads = std::max(1u, arguments.threads);
+  options.job.sinker.bytes_per_s = arguments.bytes_per_s.value_or(0);
+  options.job.holder = HolderName("reprise");
+  options.job.started_by = "reprise compact run";
+  options.job.has_store_alone = true;
+  if (arguments.until_below_bytes > 0) {
+    options.marks = UntilBelow(arguments.until_below_bytes);
+  }
+  return options;
+}
+
+Status RunOffline(CommandContext* context, const CompactArguments& arguments) {
+  SignalPause signals;
+  REPRISE_ASSIGN_OR_RETURN(PolicyRules rules,
+                           ReadRules(arguments.dir, arguments.rules));
   REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
                            OpenStopped(arguments.dir));
-  REPRISE_RETURN_IF_ERROR(
-      mark(store.catalogue.get(), /*has_store_alone=*/true));
+  Progress bar("compact");
+  RunHooks hooks;
+  hooks.collect = [&](std::atomic<bool>* stop) {
+    return CollectAlone(store.catalogue.get(), stop);
+  };
+  hooks.reclaim =
+      MakeReclaimHook(store.engine.get(),
+                      {arguments.dir, {}, arguments.bytes_per_s.value_or(0)});
+  hooks.on_progress = [&](const RunProgress& progress) {
+    ShowProgress(json::parse(RunJson(progress), nullptr, false), &bar);
+  };
+  CompactionRun run(store.catalogue.get(), std::move(rules),
+                    RunOptionsOf(arguments), std::move(hooks));
+  signals.Begin(&run);
+  const Status status = run.Run();
+  signals.End();
+  const RunProgress progress = run.Progress();
+  // One that was refused has nothing to tell.
+  if (!status.ok() && progress.jobs.record.run == 0) return status;
+  const Status shown = ShowRun(context, RunJson(progress));
+  return status.ok() ? shown : status;
+}
+
+Result<std::string> StatusOffline(const CompactArguments& arguments) {
+  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
+                           OpenStopped(arguments.dir));
   REPRISE_ASSIGN_OR_RETURN(const auto progress,
                            ReadCompaction(store.engine.get()));
-  return progress ? Show(context, *progress) : Status();
+  return progress ? CompactionJson(*progress)
+                  : std::string(R"({"phase":"none"})");
+}
+
+// Of a job that nobody works on: this program holds the directory.
+Status MarkOffline(const CompactArguments& arguments,
+                   Status (*mark)(Catalogue*, bool)) {
+  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
+                           OpenStopped(arguments.dir));
+  return mark(store.catalogue.get(), /*has_store_alone=*/true);
+}
+
+// --- Commands. ---
+
+Status Run(CommandContext* context, const CompactArguments& arguments) {
+  if (!arguments.dir.empty()) return RunOffline(context, arguments);
+  return AskAndShow(context, arguments, CompactCall::Action::kRun);
+}
+
+Status ShowStatus(CommandContext* context, const CompactArguments& arguments) {
+  REPRISE_ASSIGN_OR_RETURN(
+      const std::string text,
+      arguments.dir.empty()
+          ? Ask(context, arguments, CompactCall::Action::kStatus)
+          : StatusOffline(arguments));
+  return Show(context, text).status();
+}
+
+Status Pause(CommandContext* context, const CompactArguments& arguments) {
+  if (arguments.dir.empty()) {
+    return AskAndShow(context, arguments, CompactCall::Action::kPause);
+  }
+  REPRISE_RETURN_IF_ERROR(MarkOffline(arguments, PauseRecorded));
+  return ShowStatus(context, arguments);
+}
+
+Status Cancel(CommandContext* context, const CompactArguments& arguments) {
+  if (arguments.dir.empty()) {
+    return AskAndShow(context, arguments, CompactCall::Action::kCancel);
+  }
+  REPRISE_RETURN_IF_ERROR(MarkOffline(arguments, CancelRecorded));
+  return ShowStatus(context, arguments);
 }
 
 Status Resume(CommandContext* context, const CompactArguments& arguments) {
+  if (arguments.dir.empty()) {
+    return AskAndShow(context, arguments, CompactCall::Action::kResume);
+  }
   {
     REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
                              OpenStopped(arguments.dir));
@@ -195,7 +324,7 @@ Status Resume(CommandContext* context, const CompactArguments& arguments) {
       return NotFoundError("compact: no job is under way; `run` begins one");
     }
   }
-  return RunJob(context, arguments);
+  return RunOffline(context, arguments);
 }
 
 using Handler = Status (*)(CommandContext*, const CompactArguments&);
@@ -205,13 +334,18 @@ void AddCommand(CLI::App* compact, const char* name, const char* about,
                 const std::shared_ptr<CompactArguments>& arguments,
                 Handler handler) {
   CLI::App* const command = compact->add_subcommand(name, about);
-  AddDirOption(command, &arguments->dir);
-  const bool runs = handler == RunJob || handler == Resume;
+  CLI::Option* const dir = AddDirOption(command, &arguments->dir);
+  const bool runs = handler == Run || handler == Resume;
   if (runs) {
-    AddRulesOptions(command, &arguments->rules);
+    AddRulesOptions(command, dir, &arguments->rules);
     command
         ->add_option("--rate", arguments->bytes_per_s,
                      "bytes read and written a second: 50MB; 0: no limit")
+        ->transform(CLI::AsSizeValue(true));
+    command
+        ->add_option("--until-below", arguments->until_below_bytes,
+                     "sink sessions before their time until no more is taken: "
+                     "200GB")
         ->transform(CLI::AsSizeValue(true));
     command->add_option("--threads", arguments->threads, "that encode")
         ->check(CLI::Range(1, 256));
@@ -226,19 +360,15 @@ void AddCommand(CLI::App* compact, const char* name, const char* about,
 void AddCompactCommands(CLI::App* compact, CommandContext* context) {
   const auto arguments = std::make_shared<CompactArguments>();
   AddCommand(compact, "run", "sink, or go on where it stopped", context,
-             arguments, RunJob);
+             arguments, Run);
   AddCommand(compact, "status", "how far the last job came", context, arguments,
-             RunStatus);
-  AddCommand(compact, "pause", "keep a job that was cut off for later", context,
-             arguments, [](CommandContext* c, const CompactArguments& a) {
-               return Mark(c, a, PauseRecorded);
-             });
+             ShowStatus);
+  AddCommand(compact, "pause", "stop, to go on later", context, arguments,
+             Pause);
   AddCommand(compact, "resume", "go on with a job that stopped", context,
              arguments, Resume);
-  AddCommand(compact, "cancel", "give up a job that stopped", context,
-             arguments, [](CommandContext* c, const CompactArguments& a) {
-               return Mark(c, a, CancelRecorded);
-             });
+  AddCommand(compact, "cancel", "stop for good, or give up one that stopped",
+             context, arguments, Cancel);
 }
 
 }  // namespace reprise

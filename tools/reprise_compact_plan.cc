@@ -1,16 +1,14 @@
-// compact plan, compact confirm-clock: on a store whose daemon is stopped.
+// compact plan, compact confirm-clock: by a daemon, or on the store of one that
+// is stopped.
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
-#include <utility>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/duration.h"
-#include "store/catalogue.h"
 #include "store/clock_guard.h"
-#include "tools/compaction/plan.h"
-#include "tools/compaction/plan_text.h"
-#include "tools/compaction/tier_check.h"
+#include "tools/compaction/plan_report.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
 #include "tools/stopped_store.h"
@@ -29,65 +27,97 @@ struct PlanArguments {
   uint64_t encode_rate = 0;
 };
 
+// 0: the present.
 Result<int64_t> TimeOf(const PlanArguments& arguments) {
-  if (!arguments.at.empty()) {
-    const Result<int64_t> at_ms = ParseTime(arguments.at);
-    if (!at_ms.ok()) return at_ms.status().WithContext("--at");
-    return at_ms;
-  }
-  const int64_t now_ms = SystemClock().WallMs();
-  if (arguments.idle_plus.empty()) return now_ms;
-  const Result<int64_t> plus_ms = ParseDuration(arguments.idle_plus);
-  if (!plus_ms.ok()) return plus_ms.status().WithContext("--idle-plus");
-  return now_ms + *plus_ms;
+  if (arguments.at.empty()) return 0;
+  const Result<int64_t> at_ms = ParseTime(arguments.at);
+  if (!at_ms.ok()) return at_ms.status().WithContext("--at");
+  return at_ms;
 }
 
-// What stops a job, but not a plan. Empty: nothing.
-std::string ClockProblem(HeadStore* heads) {
-  const auto reading = ReadClock(heads, SystemClock().WallMs());
-  const Status status = reading.ok() ? CheckClock(*reading) : reading.status();
-  return status.ok() ? std::string() : std::string(status.message());
+Result<int64_t> IdlePlusOf(const PlanArguments& arguments) {
+  if (arguments.idle_plus.empty()) return 0;
+  const Result<int64_t> plus_ms = ParseDuration(arguments.idle_plus);
+  if (!plus_ms.ok()) return plus_ms.status().WithContext("--idle-plus");
+  return plus_ms;
+}
+
+Result<json> PlanOffline(const PlanArguments& arguments,
+                         PlanQuestion question) {
+  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules,
+                           ReadRules(arguments.dir, arguments.rules));
+  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
+                           OpenStopped(arguments.dir));
+  Progress bar("compact plan");
+  question.progress = [&](uint64_t done, uint64_t total) {
+    bar.Update(done, total);
+    return true;
+  };
+  return ReportPlan(store.catalogue.get(), rules, question);
+}
+
+Result<json> PlanOnline(CommandContext* context, const PlanArguments& arguments,
+                        const PlanQuestion& question) {
+  REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
+  Progress bar("compact plan");
+  CompactCall call;
+  call.action = CompactCall::Action::kPlan;
+  call.policy = arguments.rules.policy;
+  call.ladders = arguments.rules.ladder;
+  call.at_ms = question.at_ms;
+  call.idle_plus_ms = question.idle_plus_ms;
+  call.encode_bytes_per_s = question.encode_bytes_per_s;
+  call.progress = [&](uint64_t done, uint64_t total, std::string_view) {
+    bar.Update(done, total);
+  };
+  REPRISE_ASSIGN_OR_RETURN(const std::string text, client->Compact(call));
+  json report = json::parse(text, nullptr, false);
+  if (report.is_object()) return report;
+  return DataLossError("compact: report is no JSON");
 }
 
 Status RunPlan(CommandContext* context, const PlanArguments& arguments) {
-  REPRISE_ASSIGN_OR_RETURN(const PolicyRules rules,
-                           ReadRules(arguments.dir, arguments.rules));
-  CompactionPlanner::Options options;
-  REPRISE_ASSIGN_OR_RETURN(options.now_ms, TimeOf(arguments));
-  options.encode_bytes_per_s = static_cast<double>(arguments.encode_rate);
-  options.seed = static_cast<uint64_t>(SystemClock().MonotonicNs());
-  REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
-                           OpenStopped(arguments.dir));
-  CompactionPlanner planner(store.catalogue.get(), &rules,
-                            MakeTierCheck(store.catalogue.get()), options);
-  {
-    Progress progress("compact plan");
-    while (!planner.done()) {
-      REPRISE_RETURN_IF_ERROR(planner.Step());
-      progress.Update(planner.segments_seen(), planner.segments_known());
-    }
-  }
-  json shown = PlanJson(planner.plan());
-  const std::string at = FormatTime(options.now_ms);
-  shown["at_ms"] = options.now_ms;
-  std::string text = "as of " + at + " UTC\n\n" + PlanText(planner.plan());
-  const std::string problem = ClockProblem(store.engine.get());
-  shown["clock_problem"] = problem.empty() ? json() : json(problem);
-  if (!problem.empty()) text += "a job would not begin: " + problem + "\n";
-  context->Show(shown, text);
+  PlanQuestion question;
+  REPRISE_ASSIGN_OR_RETURN(question.at_ms, TimeOf(arguments));
+  REPRISE_ASSIGN_OR_RETURN(question.idle_plus_ms, IdlePlusOf(arguments));
+  question.encode_bytes_per_s = arguments.encode_rate;
+  REPRISE_ASSIGN_OR_RETURN(json report,
+                           arguments.dir.empty()
+                               ? PlanOnline(context, arguments, question)
+                               : PlanOffline(arguments, question));
+  const std::string text = report.value("text", "");
+  report.erase("text");
+  context->Show(report, text);
   return Status();
 }
 
-Status RunConfirmClock(CommandContext* context, const std::string& dir) {
+Result<json> ConfirmOffline(const std::string& dir) {
   REPRISE_ASSIGN_OR_RETURN(const StoppedStore store, OpenStopped(dir));
   const int64_t now_ms = SystemClock().WallMs();
   const auto before = ReadClock(store.engine.get(), now_ms);
   REPRISE_RETURN_IF_ERROR(ConfirmClock(store.engine.get(), now_ms));
   const int64_t kept_ms = before.ok() ? before->kept_ms : 0;
-  context->Show({{"now_ms", now_ms}, {"before_ms", kept_ms}},
-                "the time is " + FormatTime(now_ms) +
-                    " UTC; before, it was written down last as " +
-                    FormatTime(kept_ms) + "\n");
+  return json{{"now_ms", now_ms}, {"before_ms", kept_ms}};
+}
+
+Result<json> ConfirmOnline(CommandContext* context) {
+  REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
+  CompactCall call;
+  call.action = CompactCall::Action::kConfirmClock;
+  REPRISE_ASSIGN_OR_RETURN(const std::string text, client->Compact(call));
+  json report = json::parse(text, nullptr, false);
+  if (report.is_object()) return report;
+  return DataLossError("compact: report is no JSON");
+}
+
+Status RunConfirmClock(CommandContext* context, const std::string& dir) {
+  REPRISE_ASSIGN_OR_RETURN(const json report, dir.empty()
+                                                  ? ConfirmOnline(context)
+                                                  : ConfirmOffline(dir));
+  context->Show(
+      report, "the time is " + FormatTime(report.value("now_ms", int64_t{0})) +
+                  " UTC; before, it was written down last as " +
+                  FormatTime(report.value("before_ms", int64_t{0})) + "\n");
   return Status();
 }
 
@@ -97,8 +127,7 @@ void AddCompactPlanCommands(CLI::App* compact, CommandContext* context) {
   auto arguments = std::make_shared<PlanArguments>();
   auto* plan = compact->add_subcommand(
       "plan", "what a compaction would do, without doing it");
-  AddDirOption(plan, &arguments->dir);
-  AddRulesOptions(plan, &arguments->rules);
+  AddRulesOptions(plan, AddDirOption(plan, &arguments->dir), &arguments->rules);
   auto* at = plan->add_option("--at", arguments->at,
                               "as if it were then, in UTC: 2027-01-31");
   plan->add_option("--idle-plus", arguments->idle_plus,

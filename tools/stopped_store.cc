@@ -20,18 +20,21 @@ Result<StoppedStore> OpenStopped(const std::string& dir) {
   return store;
 }
 
-void AddDirOption(CLI::App* command, std::string* dir) {
-  command->add_option("--dir", *dir, "a store whose daemon is stopped")
-      ->required();
+CLI::Option* AddDirOption(CLI::App* command, std::string* dir) {
+  return command->add_option(
+      "--dir", *dir,
+      "a store whose daemon is stopped; else the daemon does it");
 }
 
-void AddRulesOptions(CLI::App* command, RulesArguments* arguments) {
+void AddRulesOptions(CLI::App* command, CLI::Option* dir,
+                     RulesArguments* arguments) {
   command
       ->add_option("--config", arguments->config,
                    "the daemon's config file: policies and ladders")
-      ->check(CLI::ExistingFile);
+      ->check(CLI::ExistingFile)
+      ->needs(dir);
   command->add_option("--policy", arguments->policy,
-                      "another default policy than the file's");
+                      "another default policy than the daemon's");
   command->add_option("--ladder", arguments->ladder,
                       "NAME.TIER=CODEC, as the daemon takes it; several");
 }

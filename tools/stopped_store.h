@@ -13,7 +13,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace reprise {
 
@@ -25,8 +26,8 @@ struct StoppedStore {
 // The directory is held until the result goes. An error says who holds it, or
 // that there is no store.
 Result<StoppedStore> OpenStopped(const std::string& dir);
-// The option --dir of a command, without which the command is refused.
-void AddDirOption(CLI::App* command, std::string* dir);
+// The option --dir of a command. Without it a daemon is asked.
+CLI::Option* AddDirOption(CLI::App* command, std::string* dir);
 
 // As the daemon takes them.
 struct RulesArguments {
@@ -34,8 +35,10 @@ struct RulesArguments {
   std::string policy;
   std::vector<std::string> ladder;
 };
-// --config, --policy and --ladder; `arguments` outlives the parsing.
-void AddRulesOptions(CLI::App* command, RulesArguments* arguments);
+// --config, which is only of use with the option `dir`, --policy and --ladder;
+// `arguments` outlives the parsing.
+void AddRulesOptions(CLI::App* command, CLI::Option* dir,
+                     RulesArguments* arguments);
 // Policies and ladders as the daemon of the store in `dir` would have them,
 // the environment's variables included. kInvalidArgument with what the daemon
 // would say.
