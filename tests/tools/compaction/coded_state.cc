@@ -1,5 +1,7 @@
 #include "tests/tools/compaction/coded_state.h"
 
+#include <atomic>
+
 #include "tests/support/kv_values.h"
 #include "tests/support/random.h"
 
@@ -32,7 +34,7 @@ Status CodedWorker::PutOne(const SegmentRecord& segment,
   PublishItem item;
   item.segment = segment;
   Rendition& rendition = item.rendition;
-  static uint64_t drawn = 0;
+  static std::atomic<uint64_t> drawn = 0;
   Random(++drawn).Fill(rendition.id.bytes);
   const bool is_named = options.tier != Tier::kTokens && !segment.is_tail();
   rendition.tier = is_named ? options.tier : codec.choice.tier();
