@@ -35,6 +35,7 @@ struct CompactArguments {
   std::optional<uint64_t> bytes_per_s;
   uint32_t threads = 0;
   uint64_t until_below_bytes = 0;
+  uint64_t profile_memory_bytes = 0;
 };
 
 // Holds back the signals to stop, from its making on. Once there is a run, the
@@ -116,6 +117,13 @@ std::string RunText(const json& report) {
   if (const uint64_t removed = number("sessions_removed"); removed > 0) {
     text += FormatCount(removed) + " sessions removed by their TTL\n";
   }
+  if (const uint64_t made = number("profiles_made"); made > 0) {
+    text += FormatCount(made) + " profiles trained\n";
+  }
+  for (const json& wait : report.value("profiles_wait", json::array())) {
+    text += "no profile yet: " +
+            Printable(wait.is_string() ? wait.get<std::string>() : "") + "\n";
+  }
   if (report.value("is_over", false)) {
     text += "that is still over " + FormatBytes(number("target_bytes")) +
             ": what is left is pinned, in use, or as low as it may sink\n";
@@ -159,9 +167,15 @@ std::string CompactionText(const json& report) {
 Result<json> Show(CommandContext* context, const std::string& text) {
   json report = json::parse(text, nullptr, false);
   if (!report.is_object()) return DataLossError("compact: report is no JSON");
-  context->Show(report, report.value("phase", "") == "none"
-                            ? "none: no job has run yet\n"
-                            : CompactionText(report));
+  std::string shown = report.value("phase", "") == "none"
+                          ? "none: no job has run yet\n"
+                          : CompactionText(report);
+  if (report.value("waits_for_clock", false)) {
+    shown +=
+        "the clock is in doubt, so nothing sinks: look at `date`, then "
+        "`reprise compact confirm-clock`\n";
+  }
+  context->Show(report, shown);
   return report;
 }
 
@@ -224,6 +238,7 @@ RunOptions RunOptionsOf(const CompactArguments& arguments) {
   options.job.holder = HolderName("reprise");
   options.job.started_by = "reprise compact run";
   options.job.has_store_alone = true;
+  options.profile_memory_bytes = arguments.profile_memory_bytes;
   if (arguments.until_below_bytes > 0) {
     options.marks = UntilBelow(arguments.until_below_bytes);
   }
@@ -347,6 +362,11 @@ void AddCommand(CLI::App* compact, const char* name, const char* about,
                      "sink sessions before their time until no more is taken: "
                      "200GB")
         ->transform(CLI::AsSizeValue(true));
+    command
+        ->add_option("--profile-memory", arguments->profile_memory_bytes,
+                     "train profiles that tiers lack, in so much memory: 2GiB")
+        ->transform(CLI::AsSizeValue(false))
+        ->needs(dir);
     command->add_option("--threads", arguments->threads, "that encode")
         ->check(CLI::Range(1, 256));
   }

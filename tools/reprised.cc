@@ -161,6 +161,7 @@ class Daemon {
     options.interval_ms = config_.compact_interval_s * 1000;
     options.bytes_per_s = config_.compact_bytes_per_s;
     options.threads = config_.compact_threads;
+    options.profile_memory_bytes = config_.profile_memory_bytes;
     if (config_.engine == "rocksdb") {
       options.reclaim = MakeReclaimHook(
           engine_.get(),

@@ -186,6 +186,8 @@ class Options {
             "Bytes that such a run reads and writes a second (0: no limit)");
     AddCount("compact-threads", &config_->compact_threads, 256u,
              "Threads on which it decodes and encodes");
+    AddSize("profile-memory", &config_->profile_memory_bytes,
+            "Memory to train profiles in that tiers lack (0: train none)");
   }
 
   void AddPolicies() {

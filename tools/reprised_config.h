@@ -40,6 +40,7 @@ struct ReprisedConfig {
   int64_t compact_interval_s = 3600;
   uint64_t compact_bytes_per_s = 64ull << 20;
   uint32_t compact_threads = 1;
+  uint64_t profile_memory_bytes = 0;
 
   // Default policy and TTL of sessions, and changes to the ladders, as text.
   std::string policy{kDefaultPolicyText};

@@ -362,6 +362,7 @@ TEST(ReprisedConfigTest, CompactionsAreHourlyAndLimitedUnlessSetOtherwise) {
   EXPECT_EQ(usual.compact_interval_s, 3600);
   EXPECT_EQ(usual.compact_bytes_per_s, 64ull << 20);
   EXPECT_EQ(usual.compact_threads, 1u);
+  EXPECT_EQ(usual.profile_memory_bytes, 0u);
   const std::string file = FileWith(
       "compact-interval = 0\ncompact-rate = \"8MiB\"\ncompact-threads = 3\n");
   const ReprisedCommand set = Parse({"--dir", "/d", "--config", file.c_str()});

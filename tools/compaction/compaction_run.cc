@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tools/compaction/policy_wishes.h"
+#include "tools/compaction/profile_maker.h"
 #include "tools/compaction/session_expiry.h"
 #include "tools/compaction/space_wishes.h"
 #include "tools/compaction/tier_check.h"
@@ -19,8 +20,8 @@ namespace {
 constexpr uint32_t kMinGarbagePercent = 25;
 constexpr uint32_t kMinGarbagePercentShort = 3;
 
-constexpr std::string_view kStageNames[] = {"expire",  "policy", "collect",
-                                            "reclaim", "space",  "ended"};
+constexpr std::string_view kStageNames[] = {
+    "expire", "profiles", "policy", "collect", "reclaim", "space", "ended"};
 
 // What came before, and what came after it: the latter's record.
 CompactionProgress Joined(const CompactionProgress& before,
@@ -71,6 +72,8 @@ std::string RunJson(const RunProgress& progress) {
   json["is_over"] = progress.is_over;
   json["space_rounds"] = progress.space_rounds;
   json["ended_ms"] = progress.ended_ms;
+  json["profiles_made"] = progress.profiles_made;
+  json["profiles_wait"] = progress.profiles_wait;
   json["space_left"] = progress.left;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -98,6 +101,7 @@ Status CompactionRun::Run() {
     progress_.used_bytes_before = used;
   }
   Status status = Expire();
+  if (status.ok() && !stop_) status = MakeProfiles();
   if (status.ok()) status = SinkByPolicy();
   bool is_over = options_.marks.max_bytes > 0;
   while (status.ok() && !stop_ && is_over) status = SinkForSpace(&is_over);
@@ -125,6 +129,22 @@ Status CompactionRun::Expire() {
   }
   has_garbage_ = has_garbage_ || expiry.removed() > 0;
   return Status();
+}
+
+Status CompactionRun::MakeProfiles() {
+  if (options_.profile_memory_bytes == 0) return Status();
+  Enter(RunStage::kProfiles);
+  ProfileMaker maker(catalogue_, &rules_,
+                     {.max_memory_bytes = options_.profile_memory_bytes,
+                      .bytes_per_s = options_.job.sinker.bytes_per_s});
+  const Status status = maker.Run(stop_);
+  std::lock_guard lock(mutex_);
+  progress_.profiles_made = maker.made();
+  for (const ProfileNeed& need : maker.needs()) {
+    if (!need.is_made) progress_.profiles_wait.push_back(need.waits_for);
+  }
+  // Whoever asked for the end is answered by the job that comes next.
+  return stop_ ? Status() : status;
 }
 
 Status CompactionRun::SinkByPolicy() {

@@ -26,11 +26,12 @@
 namespace reprise {
 
 enum class RunStage : uint8_t {
-  kExpire,   // sessions whose TTL is over
-  kPolicy,   // what policies ask for
-  kCollect,  // garbage
-  kReclaim,  // space on the file system
-  kSpace,    // before their time
+  kExpire,    // sessions whose TTL is over
+  kProfiles,  // that tiers lack
+  kPolicy,    // what policies ask for
+  kCollect,   // garbage
+  kReclaim,   // space on the file system
+  kSpace,     // before their time
   kEnded,
 };
 // "expire", "policy", ...
@@ -41,6 +42,9 @@ struct RunProgress {
   // Of its jobs together; the record is that of the last one.
   CompactionProgress jobs;
   uint64_t sessions_removed = 0;
+  uint64_t profiles_made = 0;
+  // Why a profile that a tier lacks was not made, each for people.
+  std::vector<std::string> profiles_wait;
   // By what counts against the watermarks.
   uint64_t used_bytes_before = 0;
   uint64_t used_bytes_after = 0;  // as last looked at
@@ -75,6 +79,8 @@ struct RunOptions {
   // the same.
   Watermarks marks;
   RestoreRates rates;
+  // Of a trainer of profiles that tiers lack; 0: none are made.
+  uint64_t profile_memory_bytes = 0;
 };
 // Marks for "until no more than so much is taken".
 Watermarks UntilBelow(uint64_t bytes);
@@ -106,6 +112,7 @@ class CompactionRun {
   enum class Asked : uint8_t { kNothing, kPause, kCancel, kInterrupt };
 
   Status Expire();
+  Status MakeProfiles();
   Status SinkByPolicy();
   Status SinkForSpace(bool* is_over);
   Status RunJob(WishSource* source);

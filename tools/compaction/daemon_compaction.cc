@@ -77,8 +77,11 @@ Result<JobHandle> DaemonCompaction::Start(const CompactionRequest& request) {
     case CompactionAction::kPlan:
       return StartPlan(request);
     case CompactionAction::kStatus: {
-      REPRISE_ASSIGN_OR_RETURN(std::string json, ReportJson());
-      return Finished(std::move(json));
+      REPRISE_ASSIGN_OR_RETURN(const std::string text, ReportJson());
+      auto report = nlohmann::json::parse(text, nullptr, false);
+      report["is_running"] = current_ != nullptr;
+      report["waits_for_clock"] = is_waiting_for_clock_;
+      return Finished(report.dump());
     }
     case CompactionAction::kPause:
     case CompactionAction::kCancel:
@@ -123,6 +126,7 @@ std::unique_ptr<DaemonCompaction::Running> DaemonCompaction::MakeRun(
   options.job.holder = HolderName(options_.program);
   options.job.started_by = started_by;
   options.job.has_store_alone = options_.has_store_alone;
+  options.profile_memory_bytes = options_.profile_memory_bytes;
   options.marks = request.until_below_bytes > 0
                       ? UntilBelow(request.until_below_bytes)
                       : options_.marks;

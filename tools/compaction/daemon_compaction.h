@@ -39,6 +39,8 @@ struct DaemonCompactionOptions {
   int64_t short_retry_ms = 10 * kMinuteMs;
   uint64_t bytes_per_s = 64ull << 20;  // read and written; 0: no limit
   uint32_t threads = 1;
+  // As of RunOptions.
+  uint64_t profile_memory_bytes = 0;
   // Tasks between two looks at whether it is to end, and two records.
   uint32_t step_tasks = 64;
   // Nobody else has the store open: what was cut off is gone on with at once.
