@@ -2,6 +2,7 @@
 
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
+#include <rocksdb/table_properties.h>
 
 #include <algorithm>
 #include <chrono>
@@ -35,6 +36,24 @@ Status RocksReclaimer::CheckStop() const {
   return UnavailableError("reclaim: stopped");
 }
 
+// To compact without need would rewrite all keys at each call. Sizes vary: half
+// as many removals may be as much garbage as is asked for.
+bool RocksReclaimer::HasRemovals(ObjectSpace space) const {
+  rocksdb::TablePropertiesCollection tables;
+  const rocksdb::Status status =
+      store_->db()->GetPropertiesOfAllTables(store_->family(space), &tables);
+  if (!status.ok()) return true;
+  uint64_t entries = 0;
+  uint64_t removals = 0;
+  for (const auto& [name, table] : tables) {
+    entries += table->num_entries;
+    removals += table->num_deletions;
+  }
+  const double least = static_cast<double>(entries) / 200 *
+                       static_cast<double>(options_.min_garbage_percent);
+  return removals > 0 && static_cast<double>(removals) >= least;
+}
+
 RocksReclaimer::BlobBytes RocksReclaimer::BlobsOf(ObjectSpace space) const {
   using Properties = rocksdb::DB::Properties;
   BlobBytes bytes;
@@ -53,8 +72,8 @@ Status RocksReclaimer::ReclaimFamily(ObjectSpace space) {
     return Status();
   };
   // Keys that were removed go with their tombstones, and with the last key of
-  // a blob file the file.
-  REPRISE_RETURN_IF_ERROR(Compact(space, 0));
+  // a blob file the file. Until then RocksDB does not know what is garbage.
+  if (HasRemovals(space)) REPRISE_RETURN_IF_ERROR(Compact(space, 0));
   const BlobBytes blobs = BlobsOf(space);
   const uint64_t stays = blobs.total - std::min(blobs.total, blobs.garbage);
   const double least = static_cast<double>(blobs.total) / 100 *

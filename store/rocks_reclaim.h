@@ -36,6 +36,7 @@ class RocksReclaimer {
   };
 
   Status ReclaimFamily(ObjectSpace space);
+  bool HasRemovals(ObjectSpace space) const;
   BlobBytes BlobsOf(ObjectSpace space) const;
   // Reads every value of the family, a page at a time. kDataLoss when one
   // can't be read.
