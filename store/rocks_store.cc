@@ -295,21 +295,18 @@ Status RocksStore::Health() const { return health_->Get(); }
 Engine::Stats RocksStore::GetStats() {
   using Properties = rocksdb::DB::Properties;
   Engine::Stats stats;
-  uint64_t blob_garbage_bytes = 0;
   const auto add = [&](rocksdb::ColumnFamilyHandle* family,
                        const std::string& property, uint64_t* sum) {
     uint64_t value = 0;
     if (db_->GetIntProperty(family, property, &value)) *sum += value;
   };
   for (rocksdb::ColumnFamilyHandle* family : families_) {
+    // With what lives in blob files.
     add(family, Properties::kEstimateLiveDataSize, &stats.live_bytes);
-    add(family, Properties::kLiveBlobFileSize, &stats.live_bytes);
-    add(family, Properties::kLiveBlobFileGarbageSize, &blob_garbage_bytes);
     add(family, Properties::kCurSizeActiveMemTable, &stats.live_bytes);
     add(family, Properties::kEstimateTableReadersMem, &stats.memory_bytes);
     add(family, Properties::kSizeAllMemTables, &stats.memory_bytes);
   }
-  stats.live_bytes -= std::min(stats.live_bytes, blob_garbage_bytes);
   stats.memory_bytes += memory_.cache->GetUsage() + record_cache_.size_bytes();
   stats.cache_capacity_bytes = options_.block_cache_bytes;
   std::vector<rocksdb::Env::FileAttributes> files;

@@ -113,6 +113,18 @@ TEST_F(RocksReclaimTest, WhatWasRemovedIsGivenBack) {
   EXPECT_LT(engine_->GetStats().disk_bytes, kAllBytes / 2);
 }
 
+TEST_F(RocksReclaimTest, BytesThatLiveAreCountedOnce) {
+  ASSERT_NO_FATAL_FAILURE(Flush());
+  EXPECT_GE(engine_->GetStats().live_bytes, kAllBytes);
+  EXPECT_LT(engine_->GetStats().live_bytes, kAllBytes * 11 / 10);
+  ASSERT_NO_FATAL_FAILURE(RemoveTwoOfThree());
+  // Files stay as they are, for lack of room.
+  ASSERT_TRUE(ReclaimRocksSpace(*engine_, {.headroom_bytes = 1000}).ok());
+  EXPECT_GE(engine_->GetStats().live_bytes, kAllBytes / 3);
+  EXPECT_LT(engine_->GetStats().live_bytes, kAllBytes / 2);
+  EXPECT_GE(engine_->GetStats().disk_bytes, kAllBytes);
+}
+
 TEST_F(RocksReclaimTest, LittleGarbageIsNotWorthACopy) {
   ASSERT_NO_FATAL_FAILURE(Flush());
   for (int i = 0; i < kObjects / 10; ++i) Remove(i);
