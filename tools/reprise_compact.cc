@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "store/collector.h"
 #include "tools/compaction/compaction_job.h"
 #include "tools/compaction/compaction_run.h"
@@ -36,6 +37,7 @@ struct CompactArguments {
   uint32_t threads = 0;
   uint64_t until_below_bytes = 0;
   uint64_t profile_memory_bytes = 0;
+  std::string idle_plus;  // a rehearsal
 };
 
 // Holds back the signals to stop, from its making on. Once there is a run, the
@@ -231,7 +233,7 @@ Status CollectAlone(Catalogue* catalogue, const std::atomic<bool>* stop) {
   return Status();
 }
 
-RunOptions RunOptionsOf(const CompactArguments& arguments) {
+Result<RunOptions> RunOptionsOf(const CompactArguments& arguments) {
   RunOptions options;
   options.job.sinker.threads = std::max(1u, arguments.threads);
   options.job.sinker.bytes_per_s = arguments.bytes_per_s.value_or(0);
@@ -242,6 +244,12 @@ RunOptions RunOptionsOf(const CompactArguments& arguments) {
   if (arguments.until_below_bytes > 0) {
     options.marks = UntilBelow(arguments.until_below_bytes);
   }
+  if (arguments.idle_plus.empty()) return options;
+  REPRISE_RETURN_IF_ERROR(CheckRehearsal(arguments.dir));
+  const Result<int64_t> plus_ms = ParseDuration(arguments.idle_plus);
+  if (!plus_ms.ok()) return plus_ms.status().WithContext("--idle-plus");
+  options.idle_plus_ms = *plus_ms;
+  options.job.started_by += " --idle-plus " + arguments.idle_plus;
   return options;
 }
 
@@ -251,6 +259,7 @@ Status RunOffline(CommandContext* context, const CompactArguments& arguments) {
                            ReadRules(arguments.dir, arguments.rules));
   REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
                            OpenStopped(arguments.dir));
+  REPRISE_ASSIGN_OR_RETURN(const RunOptions options, RunOptionsOf(arguments));
   Progress bar("compact");
   RunHooks hooks;
   hooks.collect = [&](std::atomic<bool>* stop) {
@@ -262,8 +271,8 @@ Status RunOffline(CommandContext* context, const CompactArguments& arguments) {
   hooks.on_progress = [&](const RunProgress& progress) {
     ShowProgress(json::parse(RunJson(progress), nullptr, false), &bar);
   };
-  CompactionRun run(store.catalogue.get(), std::move(rules),
-                    RunOptionsOf(arguments), std::move(hooks));
+  CompactionRun run(store.catalogue.get(), std::move(rules), options,
+                    std::move(hooks));
   signals.Begin(&run);
   const Status status = run.Run();
   signals.End();
@@ -357,16 +366,23 @@ void AddCommand(CLI::App* compact, const char* name, const char* about,
         ->add_option("--rate", arguments->bytes_per_s,
                      "bytes read and written a second: 50MB; 0: no limit")
         ->transform(CLI::AsSizeValue(true));
-    command
-        ->add_option("--until-below", arguments->until_below_bytes,
-                     "sink sessions before their time until no more is taken: "
-                     "200GB")
-        ->transform(CLI::AsSizeValue(true));
+    CLI::Option* const until_below =
+        command
+            ->add_option("--until-below", arguments->until_below_bytes,
+                         "sink sessions before their time until no more is "
+                         "taken: 200GB")
+            ->transform(CLI::AsSizeValue(true));
     command
         ->add_option("--profile-memory", arguments->profile_memory_bytes,
                      "train profiles that tiers lack, in so much memory: 2GiB")
         ->transform(CLI::AsSizeValue(false))
         ->needs(dir);
+    command
+        ->add_option("--idle-plus", arguments->idle_plus,
+                     "as if nobody used anything for so long: 30d; only where "
+                     "the directory has a file REHEARSAL")
+        ->needs(dir)
+        ->excludes(until_below);
     command->add_option("--threads", arguments->threads, "that encode")
         ->check(CLI::Range(1, 256));
   }

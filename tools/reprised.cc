@@ -8,10 +8,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -216,10 +218,25 @@ class Daemon {
   std::unique_ptr<Server> server_;
 };
 
+// A copy to try things on, docs/operations/space.md: no store to serve from.
+void WarnOfRehearsal(const ReprisedConfig& config) {
+  std::error_code error;
+  const std::filesystem::path dir(config.dir);
+  if (config.dir.empty() ||
+      !std::filesystem::exists(dir / kRehearsalFile, error)) {
+    return;
+  }
+  REPRISE_LOG_WARN(
+      "{} has a file {}: `reprise compact run --idle-plus` may sink its "
+      "sessions ahead of their time; remove the file if the store is no copy",
+      config.dir, kRehearsalFile);
+}
+
 Status RunDaemon(const ReprisedConfig& config) {
   sigset_t stop_signals = BlockStopSignals();
   Daemon daemon(config);
   REPRISE_RETURN_IF_ERROR(daemon.Start());
+  WarnOfRehearsal(config);
   NotifySupervisor("READY=1");
   int signal = 0;
   sigwait(&stop_signals, &signal);

@@ -12,6 +12,10 @@
 
 namespace reprise {
 
+// A file in a store's directory by which somebody says that the store is a copy
+// to try things on: there sessions may sink ahead of their time.
+inline constexpr char kRehearsalFile[] = "REHEARSAL";
+
 struct ReprisedConfig {
   std::string engine = "rocksdb";  // or "memory"
   std::string dir;                 // of the store; needed by rocksdb

@@ -1,6 +1,8 @@
 #include "tools/stopped_store.h"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/clock.h"
@@ -18,6 +20,17 @@ Result<StoppedStore> OpenStopped(const std::string& dir) {
   REPRISE_ASSIGN_OR_RETURN(
       store.catalogue, Catalogue::Open(store.engine.get(), &SystemClock(), {}));
   return store;
+}
+
+Status CheckRehearsal(const std::string& dir) {
+  const std::filesystem::path file =
+      std::filesystem::path(dir) / kRehearsalFile;
+  std::error_code error;
+  if (std::filesystem::exists(file, error)) return Status();
+  return FailedPreconditionError(
+      "compact: --idle-plus lets sessions sink ahead of their time, for good, "
+      "and is for copies to try that on; if " +
+      dir + " is one, say so by a file in it: touch " + file.string());
 }
 
 CLI::Option* AddDirOption(CLI::App* command, std::string* dir) {

@@ -26,6 +26,9 @@ struct StoppedStore {
 // The directory is held until the result goes. An error says who holds it, or
 // that there is no store.
 Result<StoppedStore> OpenStopped(const std::string& dir);
+// Whether sessions may sink ahead of their time there. kFailedPrecondition,
+// with what to do, without the file kRehearsalFile.
+Status CheckRehearsal(const std::string& dir);
 // The option --dir of a command. Without it a daemon is asked.
 CLI::Option* AddDirOption(CLI::App* command, std::string* dir);
 

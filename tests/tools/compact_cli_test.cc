@@ -143,6 +143,46 @@ TEST_F(CompactCliTest, RunsAndTellsWhatItDid) {
   ExpectAllRestore(&near_segments);
 }
 
+TEST_F(CompactCliTest, SinksAheadOfTimeOnlyInACopyThatSaysSo) {
+  const std::string policy = " --policy 'series: exact 1h, near 1d, tokens'";
+  const Outcome refused = Run("run --idle-plus 2h" + policy);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("touch " + store_ + "/REHEARSAL"),
+            std::string::npos)
+      << refused.err;
+  EXPECT_EQ(Run("status").report()["phase"], "none");
+
+  std::ofstream(store_ + "/REHEARSAL").close();
+  EXPECT_EQ(Run("run --idle-plus 2" + policy).exit_code, 1);
+  const Outcome early = Run("run --idle-plus 59m" + policy);
+  EXPECT_EQ(early.exit_code, 0) << early.err;
+  EXPECT_EQ(early.report()["done_segments"], 0);
+  const Outcome run = Run("run --idle-plus 2h" + policy);
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.report()["segments"]["encoded"], 4 * kSessions);
+  EXPECT_EQ(run.report()["started_by"], "reprise compact run --idle-plus 2h");
+  // Further ahead than a clock may jump: it is no jump, and leaves no trace.
+  EXPECT_EQ(Run("run --idle-plus 400d --policy 'exact 2y, tokens'").exit_code,
+            0);
+  EXPECT_EQ(Run("plan").report()["clock_problem"], json());
+  const Outcome now = Run("run" + policy);
+  EXPECT_EQ(now.exit_code, 0) << now.err;
+  EXPECT_EQ(now.report()["done_segments"], 0);
+  uint64_t near_segments = 0;
+  ExpectAllRestore(&near_segments);
+  EXPECT_EQ(near_segments, 4u * kSessions);
+  // It is for TTLs too.
+  const std::string config = folder_ + "/config.toml";
+  std::ofstream(config) << "ttl = \"90d\"\n";
+  const Outcome kept = Run("run --idle-plus 89d --config " + config);
+  EXPECT_EQ(kept.report()["sessions_removed"], 0) << kept.err;
+  const Outcome expired = Run("run --idle-plus 91d --config " + config);
+  EXPECT_EQ(expired.report()["sessions_removed"], kSessions) << expired.err;
+  // And for a store that nobody serves.
+  EXPECT_EQ(std::system("tools/reprise compact run --idle-plus 2h 2>/dev/null"),
+            2 << 8);
+}
+
 TEST_F(CompactCliTest, TellsWhoHoldsTheDirectoryAndWhatIsWrong) {
   WithDaemon([&](TestDaemon*) {
     for (const char* words : {"run", "status", "pause", "cancel"}) {

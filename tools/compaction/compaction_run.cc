@@ -121,7 +121,7 @@ Status CompactionRun::Run() {
 
 Status CompactionRun::Expire() {
   Enter(RunStage::kExpire);
-  SessionExpiry expiry(catalogue_, &rules_);
+  SessionExpiry expiry(catalogue_, &rules_, options_.idle_plus_ms);
   while (!expiry.done() && !stop_) {
     REPRISE_RETURN_IF_ERROR(expiry.Step());
     std::lock_guard lock(mutex_);
@@ -149,7 +149,7 @@ Status CompactionRun::MakeProfiles() {
 
 Status CompactionRun::SinkByPolicy() {
   Enter(RunStage::kPolicy);
-  PolicyWishes wishes(catalogue_, &rules_);
+  PolicyWishes wishes(catalogue_, &rules_, options_.idle_plus_ms);
   return RunJob(&wishes);
 }
 

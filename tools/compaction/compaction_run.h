@@ -81,6 +81,9 @@ struct RunOptions {
   RestoreRates rates;
   // Of a trainer of profiles that tiers lack; 0: none are made.
   uint64_t profile_memory_bytes = 0;
+  // TTLs and policies go by a time so much later, as if nobody had used
+  // anything since: a rehearsal. No record holds it.
+  int64_t idle_plus_ms = 0;
 };
 // Marks for "until no more than so much is taken".
 Watermarks UntilBelow(uint64_t bytes);

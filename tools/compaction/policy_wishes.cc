@@ -20,10 +20,11 @@ WantedTiers::Options OptionsAt(int64_t now_ms) {
 
 }  // namespace
 
-PolicyWishes::PolicyWishes(Catalogue* catalogue, const PolicyRules* rules)
+PolicyWishes::PolicyWishes(Catalogue* catalogue, const PolicyRules* rules,
+                           int64_t idle_plus_ms)
     : catalogue_(catalogue),
       rules_(rules),
-      now_ms_(catalogue->clock()->WallMs()),
+      now_ms_(catalogue->clock()->WallMs() + idle_plus_ms),
       wanted_(catalogue, rules, OptionsAt(now_ms_)),
       walk_(catalogue->engine()) {}
 

@@ -21,8 +21,11 @@ namespace reprise {
 // better tier than the pass noted, and gives no task.
 class PolicyWishes final : public WishSource {
  public:
-  // Neither is owned; both outlive this and its tasks.
-  PolicyWishes(Catalogue* catalogue, const PolicyRules* rules);
+  // Neither is owned; both outlive this and its tasks. With `idle_plus_ms`
+  // everything is as if nobody had used, changed or made anything for so long:
+  // for rehearsals. Nothing of it is written down.
+  PolicyWishes(Catalogue* catalogue, const PolicyRules* rules,
+               int64_t idle_plus_ms = 0);
 
   Status Prepare() override { return wanted_.Step(); }
   bool ready() const override { return wanted_.done(); }

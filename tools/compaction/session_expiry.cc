@@ -24,7 +24,7 @@ Status SessionExpiry::Step() {
       is_done_ = true;
       return Status();
     }
-    REPRISE_RETURN_IF_ERROR(Remove(*session, now_ms));
+    REPRISE_RETURN_IF_ERROR(Remove(*session, now_ms + idle_plus_ms_));
   }
   return Status();
 }

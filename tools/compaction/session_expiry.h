@@ -15,9 +15,14 @@ namespace reprise {
 // saved, pinned or given another TTL at the same time stays. Not thread-safe.
 class SessionExpiry {
  public:
-  // Neither is owned; both outlive this.
-  SessionExpiry(Catalogue* catalogue, const PolicyRules* rules)
-      : catalogue_(catalogue), rules_(rules), walk_(catalogue->engine()) {}
+  // Neither is owned; both outlive this. With `idle_plus_ms` as if nobody had
+  // used anything for so long (RunOptions).
+  SessionExpiry(Catalogue* catalogue, const PolicyRules* rules,
+                int64_t idle_plus_ms = 0)
+      : catalogue_(catalogue),
+        rules_(rules),
+        idle_plus_ms_(idle_plus_ms),
+        walk_(catalogue->engine()) {}
 
   // A bounded piece of work. kFailedPrecondition when the clock jumped: then
   // nothing is removed. After an error it may be called again.
@@ -30,6 +35,7 @@ class SessionExpiry {
 
   Catalogue* const catalogue_;
   const PolicyRules* const rules_;
+  const int64_t idle_plus_ms_;
   SessionWalk walk_;
   bool is_done_ = false;
   uint64_t removed_ = 0;
