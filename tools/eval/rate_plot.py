@@ -5,8 +5,8 @@ many times fewer bits the flagship takes than the cheapest other codec.
 The same rows give the same bytes. For plots of one run see svg_plot.h.
 """
 import collections
-import html
-import math
+
+from svg_parts import COLOURS, ORANGE, LogAxis, line, placed, text
 
 # `name` of a point is shown for the flagship only; `rates` of a codec are bits
 # a value by KL, as texts, None where its points don't reach.
@@ -17,10 +17,7 @@ FLAGSHIP = "klt"
 WIDTH, HEIGHT = 1040, 640
 LEFT, RIGHT, TOP, BOTTOM = 90, 1000, 84, 520
 ZERO = BOTTOM + 26  # where a KL of exactly 0 is shown, below the axis
-# Okabe and Ito's, which most colour-blind people can tell apart.
-FLAGSHIP_COLOUR = "#d55e00"
-COLOURS = ["#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#8c6d31", "#000000",
-           "#e69f00"]
+FLAGSHIP_COLOUR = ORANGE
 
 
 def frontier(points):
@@ -36,68 +33,26 @@ def is_flagship(name):
     return name.split(",")[0] == FLAGSHIP
 
 
-class _Axis:
-    """A logarithmic axis: values to pixels."""
-
-    def __init__(self, values, start, end):
-        low, high = min(values), max(values)
-        air = max(1.25, (high / low) ** 0.06)
-        self.low, self.high = low / air, high * air
-        self.start, self.end = start, end
-
-    def pixel(self, value):
-        share = math.log(value / self.low) / math.log(self.high / self.low)
-        return self.start + share * (self.end - self.start)
-
-    def ticks(self, factors):
-        powers = range(math.floor(math.log10(self.low)),
-                       math.ceil(math.log10(self.high)) + 1)
-        return [t for t in (f * 10.0 ** p for p in powers for f in factors)
-                if self.low <= t <= self.high]
-
-
-def _text(x, y, text, style=""):
-    return '<text x="%.1f" y="%.1f"%s>%s</text>' % (
-        x, y, " " + style if style else "", html.escape(text))
-
-
-def _line(x1, y1, x2, y2, style):
-    return '<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" %s/>' % (
-        x1, y1, x2, y2, style)
-
-
 def _axes(x, y):
     grid = 'stroke="#e2e2e2"'
     out = []
     for tick in x.ticks((1, 2, 5)):
         at = x.pixel(tick)
-        out += [_line(at, TOP, at, ZERO + 10, grid),
-                _text(at, ZERO + 28, "%g" % tick, 'text-anchor="middle"')]
+        out += [line(at, TOP, at, ZERO + 10, grid),
+                text(at, ZERO + 28, "%g" % tick, 'text-anchor="middle"')]
     for tick in y.ticks((1,)):
         at = y.pixel(tick)
-        out += [_line(LEFT, at, RIGHT, at, grid),
-                _text(LEFT - 8, at + 4, "%g" % tick, 'text-anchor="end"')]
-    out += [_text(LEFT - 8, ZERO + 4, "0", 'text-anchor="end"'),
+        out += [line(LEFT, at, RIGHT, at, grid),
+                text(LEFT - 8, at + 4, "%g" % tick, 'text-anchor="end"')]
+    out += [text(LEFT - 8, ZERO + 4, "0", 'text-anchor="end"'),
             '<rect x="%d" y="%d" width="%d" height="%d" fill="none" '
             'stroke="#444444"/>' % (LEFT, TOP, RIGHT - LEFT, BOTTOM - TOP),
-            _text((LEFT + RIGHT) / 2, ZERO + 54, "stored bits a value",
+            text((LEFT + RIGHT) / 2, ZERO + 54, "stored bits a value",
                   'text-anchor="middle"')]
     middle = (TOP + BOTTOM) / 2
-    return out + [_text(24, middle, "mean KL(exact || coded), nats",
+    return out + [text(24, middle, "mean KL(exact || coded), nats",
                         'text-anchor="middle" transform="rotate(-90 24 %.1f)"'
                         % middle)]
-
-
-def _placed(labels):
-    """Moves labels (x, y, width, ...) down until none lies on another."""
-    done = []
-    for x, y, width, *rest in sorted(labels, key=lambda label: label[1]):
-        for other in done:
-            beside = x + width < other[0] or x > other[0] + other[2]
-            if not beside and abs(y - other[1]) < 15:
-                y = other[1] + 15
-        done.append((x, y, width, *rest))
-    return done
 
 
 def _curve(name, points, colour, x, y):
@@ -148,8 +103,8 @@ def _gaps(curves, x, y):
             continue
         at = y.pixel(float(kl))
         style = 'stroke="#444444" stroke-width="1.2" stroke-dasharray="2 3"'
-        out += [_line(x.pixel(rate), at, x.pixel(end), at, style),
-                _text((x.pixel(rate) + x.pixel(end)) / 2, at - 6,
+        out += [line(x.pixel(rate), at, x.pixel(end), at, style),
+                text((x.pixel(rate) + x.pixel(end)) / 2, at - 6,
                       "%s bits or %s: %.1f times" % (
                           _bits(rate), _bits(end), end / rate),
                       'text-anchor="middle" font-weight="bold"')]
@@ -163,7 +118,7 @@ def _tiers(points, x, y):
         name, _, tier = point.name.partition("@")
         if ":" in point.name or name != FLAGSHIP or point.kl <= 0:
             continue
-        out.append(_text(x.pixel(point.bpv) + 7, y.pixel(point.kl) - 9,
+        out.append(text(x.pixel(point.bpv) + 7, y.pixel(point.kl) - 9,
                          tier or "near",
                          'font-style="italic" fill="%s"' % FLAGSHIP_COLOUR))
     return out
@@ -181,14 +136,14 @@ def svg(curves, title, note):
            'font-family="Helvetica, Arial, sans-serif" font-size="13" '
            'fill="#222222">' % (WIDTH, HEIGHT),
            '<rect width="100%" height="100%" fill="#ffffff"/>',
-           _text(LEFT, 36, title, 'font-size="20" font-weight="bold"'),
-           _text(LEFT, 62, note, 'fill="#666666"')]
+           text(LEFT, 36, title, 'font-size="20" font-weight="bold"'),
+           text(LEFT, 62, note, 'fill="#666666"')]
     every = [p for curve in shown.values() for p in curve.points]
     if not any(p.kl > 0 for p in every):
-        return "\n".join(out + [_text(LEFT, TOP + 40, "There are no points to "
+        return "\n".join(out + [text(LEFT, TOP + 40, "There are no points to "
                                       "show."), "</svg>\n"])
-    x = _Axis([p.bpv for p in every], LEFT, RIGHT)
-    y = _Axis([p.kl for p in every if p.kl > 0], BOTTOM, TOP)
+    x = LogAxis([p.bpv for p in every], LEFT, RIGHT)
+    y = LogAxis([p.kl for p in every if p.kl > 0], BOTTOM, TOP)
     out += _axes(x, y)
     labels, colours = [], iter(COLOURS * len(shown))
     # The flagship last, on top of all.
@@ -200,6 +155,6 @@ def svg(curves, title, note):
     out += _gaps(shown, x, y)
     if FLAGSHIP in shown:
         out += _tiers(shown[FLAGSHIP].points, x, y)
-    out += [_text(at_x, at_y, name, 'fill="%s" font-weight="bold"' % colour)
-            for at_x, at_y, _, name, colour in _placed(labels)]
+    out += [text(at_x, at_y, name, 'fill="%s" font-weight="bold"' % colour)
+            for at_x, at_y, _, name, colour in placed(labels)]
     return "\n".join(out + ["</svg>\n"])
