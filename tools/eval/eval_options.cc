@@ -24,6 +24,24 @@ Status CheckRange(const char* option, T value, T least, T most) {
                 std::to_string(least) + " to " + std::to_string(most));
 }
 
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+// Each text at its last '='.
+Result<Pairs> SplitPairs(const std::string& option,
+                         const std::vector<std::string>& texts,
+                         const std::string& allowed) {
+  Pairs pairs;
+  for (const std::string& text : texts) {
+    const size_t equals = text.rfind('=');
+    if (equals == std::string::npos || equals == 0 ||
+        equals + 1 == text.size()) {
+      return Refuse(option, text, allowed);
+    }
+    pairs.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return pairs;
+}
+
 Status CheckTexts(const EvalOptions& options) {
   REPRISE_ASSIGN_OR_RETURN(const std::string judged,
                            ReadTextFile(options.text));
@@ -34,6 +52,29 @@ Status CheckTexts(const EvalOptions& options) {
   return InvalidArgumentError(
       "eval: --text and --train-text are the same text; profiles are never "
       "judged on what they were trained on");
+}
+
+// Of what a daemon has stored.
+Status CheckStored(const EvalOptions& options) {
+  if (options.retrieval != 0) {
+    return InvalidArgumentError(
+        "eval: --retrieval plants facts in a text, a session is as it is");
+  }
+  if (options.follow.empty()) {
+    if (options.endpoints.size() == 1) return Status();
+    return Refuse("--endpoint",
+                  "a list of " + std::to_string(options.endpoints.size()),
+                  "one for --session");
+  }
+  if (!options.session.empty() || options.exact_endpoint.empty()) {
+    return InvalidArgumentError(
+        "eval: --follow needs --exact, a daemon to compare with, and is not "
+        "for --session, which is judged on its own tokens");
+  }
+  if (options.endpoints.empty()) {
+    return InvalidArgumentError("eval: --endpoint is an empty list");
+  }
+  return FollowedOf(options).status();
 }
 
 constexpr char kFooter[] = R"(Examples:
@@ -98,10 +139,19 @@ void AddOptions(CLI::App* app, EvalOptions* options) {
   app->add_option("--plots", options->plots, "write SVG plots to this folder");
   app->add_option("--session", options->session,
                   "judge what a daemon has stored of this session");
-  app->add_option("--endpoint", options->endpoint, "the daemon")
+  app->add_option("--follow", options->follow,
+                  "SESSION=FILE: judge what each --endpoint has stored of the "
+                  "session on a text that follows it; may be repeated");
+  app->add_option("--exact", options->exact_endpoint,
+                  "for --follow: a daemon that has these sessions exact");
+  app->add_option("--endpoint", options->endpoints,
+                  "the daemon; for --follow a list")
+      ->delimiter(',')
       ->capture_default_str();
   app->add_option("--token", options->token, "the tenant's token")
       ->envname("REPRISE_TOKEN");
+  app->add_flag("--prepare-weights", options->prepare_weights,
+                "make the file of --weights, print its name, judge nothing");
 }
 
 }  // namespace
@@ -140,13 +190,13 @@ Status CheckEvalOptions(const EvalOptions& options) {
     return Refuse("--cache-type", type, "f16, bf16 and f32");
   }
   REPRISE_RETURN_IF_ERROR(ProfileFilesOf(options).status());
-  if (!options.session.empty()) {
-    if (options.retrieval == 0) return Status();
-    return InvalidArgumentError(
-        "eval: --retrieval plants facts in a text, a session is as it is");
+  if (options.prepare_weights) return Status();
+  if (!options.session.empty() || !options.follow.empty()) {
+    return CheckStored(options);
   }
   if (options.text.empty()) {
-    return InvalidArgumentError("eval: --text or --session is wanted");
+    return InvalidArgumentError(
+        "eval: --text, --session or --follow is wanted");
   }
   return CheckTexts(options);
 }
@@ -191,16 +241,12 @@ Result<std::vector<EvalVariant>> VariantsOf(const EvalOptions& options) {
 
 Result<std::vector<std::pair<std::string, std::string>>> ProfileFilesOf(
     const EvalOptions& options) {
-  std::vector<std::pair<std::string, std::string>> files;
-  for (const std::string& text : options.profiles) {
-    const size_t equals = text.rfind('=');
-    if (equals == std::string::npos || equals == 0 ||
-        equals + 1 == text.size()) {
-      return Refuse("--profile", text, "CODEC=FILE and CODEC=none");
-    }
-    files.emplace_back(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return files;
+  return SplitPairs("--profile", options.profiles, "CODEC=FILE and CODEC=none");
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> FollowedOf(
+    const EvalOptions& options) {
+  return SplitPairs("--follow", options.follow, "SESSION=FILE");
 }
 
 Result<std::string> ReadTextFile(const std::string& path) {

@@ -38,8 +38,13 @@ struct EvalOptions {
   std::string plots;
   // A session of a running daemon instead of codecs.
   std::string session;
-  std::string endpoint = "127.0.0.1:7077";
+  // Or sessions, NAME=FILE, on texts that follow them, as the endpoints have
+  // them, against this daemon, which has them exact.
+  std::vector<std::string> follow;
+  std::string exact_endpoint;
+  std::vector<std::string> endpoints = {"127.0.0.1:7077"};
   std::string token;
+  bool prepare_weights = false;  // and nothing else
 };
 
 // Reads a command line. The exit status where the program is to end with it
@@ -59,6 +64,11 @@ Result<std::vector<EvalVariant>> VariantsOf(const EvalOptions& options);
 // "tsc=FILE" or "pq:d=4=FILE": the codec as it was named, and the file.
 // kInvalidArgument.
 Result<std::vector<std::pair<std::string, std::string>>> ProfileFilesOf(
+    const EvalOptions& options);
+
+// "chat-42=next.txt": the session's name and the file, as given.
+// kInvalidArgument.
+Result<std::vector<std::pair<std::string, std::string>>> FollowedOf(
     const EvalOptions& options);
 
 // A whole file. kNotFound.

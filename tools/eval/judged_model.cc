@@ -85,6 +85,19 @@ Status JudgedModel::Put(const SequenceState& state,
   return Status();
 }
 
+Status JudgedModel::Recompute(uint64_t position,
+                              std::span<const TokenId> tokens) {
+  const auto first = static_cast<llama_pos>(position);
+  llama_memory_seq_rm(llama_get_memory(runner_->context()), 0, first, -1);
+  for (size_t at = 0; at < tokens.size(); at += kBatchTokens) {
+    const auto part =
+        tokens.subspan(at, std::min<size_t>(kBatchTokens, tokens.size() - at));
+    REPRISE_RETURN_IF_ERROR(runner_->Decode(part, position + at));
+  }
+  end_ = first + static_cast<llama_pos>(tokens.size());
+  return Status();
+}
+
 Result<std::span<const float>> JudgedModel::Continue(
     std::span<const TokenId> tokens) {
   llama_context* const context = runner_->context();

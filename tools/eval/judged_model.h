@@ -48,6 +48,11 @@ class JudgedModel {
   // empty).
   Status Put(const SequenceState& state, std::span<const uint8_t> keep);
 
+  // Computes `tokens` after the first `position` tokens of the state that was
+  // put, in the place of what else it had. For what was lost at its end.
+  // REQUIRES: a state was put; position is at most its tokens.
+  Status Recompute(uint64_t position, std::span<const TokenId> tokens);
+
   // Decodes `tokens` in one batch after the state that was put, in the place
   // of those of the last call. The logits, [tokens, vocabulary], are valid
   // until the next call.
@@ -68,7 +73,7 @@ class JudgedModel {
   std::unique_ptr<LlamaRunner> runner_;
   LlamaCache cache_;
   std::unique_ptr<llama_batch, FreeBatch> batch_;
-  llama_pos end_ = 0;  // of the state that was put
+  llama_pos end_ = 0;  // of the state that was put, and what was recomputed
 };
 
 // The same state with its cells in another order: nothing is lost, only sums

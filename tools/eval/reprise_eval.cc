@@ -11,6 +11,8 @@
 #include "tools/eval/eval_plots.h"
 #include "tools/eval/eval_report.h"
 #include "tools/eval/eval_run.h"
+#include "tools/eval/follow_eval.h"
+#include "tools/eval/model_weights.h"
 #include "tools/eval/session_eval.h"
 #include "tools/progress.h"
 
@@ -36,6 +38,14 @@ Status WriteResults(const EvalOptions& options,
 
 Status Main(const EvalOptions& options) {
   REPRISE_RETURN_IF_ERROR(CheckEvalOptions(options));
+  if (options.prepare_weights) {
+    REPRISE_ASSIGN_OR_RETURN(
+        const ModelWeights weights,
+        PrepareWeights(options.model, options.weights, options.weights_folder,
+                       options.threads));
+    std::printf("%s\n", weights.path.c_str());
+    return Status();
+  }
   auto progress = std::make_unique<Progress>("eval");
   EvalObserver observer;
   observer.on_progress = [&](uint64_t done, uint64_t total) {
@@ -45,11 +55,13 @@ Status Main(const EvalOptions& options) {
     std::fprintf(stderr, "eval: %s\n", line.c_str());
   };
   std::vector<EvalRow> rows;
-  if (options.session.empty()) {
-    REPRISE_ASSIGN_OR_RETURN(rows, RunEval(options, observer));
-  } else {
+  if (!options.follow.empty()) {
+    REPRISE_ASSIGN_OR_RETURN(rows, RunFollowEval(options, observer));
+  } else if (!options.session.empty()) {
     REPRISE_ASSIGN_OR_RETURN(EvalRow row, RunSessionEval(options, observer));
     rows.push_back(std::move(row));
+  } else {
+    REPRISE_ASSIGN_OR_RETURN(rows, RunEval(options, observer));
   }
   progress.reset();
   return WriteResults(options, rows);

@@ -8,6 +8,7 @@
 
 #include "client/client.h"
 #include "tools/eval/judged_model.h"
+#include "tools/eval/stored_state.h"
 
 namespace reprise {
 namespace {
@@ -20,12 +21,6 @@ QualityFigures OfOneWindow(std::vector<TokenScore> scores) {
   return Summarise(windows);
 }
 
-struct RestoredState {
-  SequenceState state;
-  std::vector<TokenId> tokens;
-  std::vector<uint8_t> keep;  // empty: every token is there
-};
-
 class SessionJudge {
  public:
   SessionJudge(const EvalOptions& options, const EvalObserver& observer)
@@ -35,9 +30,9 @@ class SessionJudge {
 
  private:
   Status Open();
-  Result<RestoredState> Restore(uint64_t end_token);
-  Status Judge(const RestoredState& restored,
-               std::span<const TokenId> following, EvalRow* row);
+  Result<StoredState> Restore(uint64_t end_token);
+  Status Judge(const StoredState& restored, std::span<const TokenId> following,
+               EvalRow* row);
   void Describe(EvalRow* row) const;
 
   const EvalOptions& options_;
@@ -49,11 +44,8 @@ class SessionJudge {
 };
 
 Status SessionJudge::Open() {
-  ClientOptions connect;
-  connect.endpoint = options_.endpoint;
-  connect.token = options_.token;
-  connect.name = "reprise-eval";
-  REPRISE_ASSIGN_OR_RETURN(client_, Client::Connect(connect));
+  REPRISE_ASSIGN_OR_RETURN(
+      client_, ConnectJudge(options_.endpoints.front(), options_.token));
   REPRISE_ASSIGN_OR_RETURN(details_, client_->Describe(options_.session));
   const uint64_t tokens = details_.summary.tokens;
   if (tokens < uint64_t{options_.score} + 2) {
@@ -75,36 +67,20 @@ Status SessionJudge::Open() {
   return Status();
 }
 
-Result<RestoredState> SessionJudge::Restore(uint64_t end_token) {
-  RestoredState out;
-  RestoreRequest request;
-  request.model = model_;
-  request.end_token = end_token;
-  request.lowest = Tier::kArchive;
-  request.accept_dropped = true;
-  request.make_sink = [&](const RestoreInfo& info) -> Result<KvSink> {
-    REPRISE_ASSIGN_OR_RETURN(
-        out.state,
-        EmptySequence(judged_->cache(), info.first_token, info.tokens.size()));
-    return out.state.Sink(judged_->cache().spec);
-  };
-  REPRISE_ASSIGN_OR_RETURN(const RestoreResult result,
-                           client_->Restore(options_.session, request));
-  out.tokens = result.info.tokens;
-  if (result.valid_end < out.tokens.size()) {
-    return DataLossError("eval: of " + std::to_string(out.tokens.size()) +
+Result<StoredState> SessionJudge::Restore(uint64_t end_token) {
+  REPRISE_ASSIGN_OR_RETURN(
+      StoredState stored, RestoreStored(client_.get(), model_, judged_->cache(),
+                                        options_.session, end_token));
+  if (stored.valid_tokens < stored.tokens.size()) {
+    return DataLossError("eval: of " + std::to_string(stored.tokens.size()) +
                          " tokens those from " +
-                         std::to_string(result.valid_end) +
+                         std::to_string(stored.valid_tokens) +
                          " on must be recomputed: nothing to judge");
   }
-  if (!result.dropped.empty()) out.keep.assign(out.tokens.size(), 1);
-  for (const uint64_t token : result.dropped) {
-    if (token < out.keep.size()) out.keep[token] = 0;
-  }
-  return out;
+  return stored;
 }
 
-Status SessionJudge::Judge(const RestoredState& restored,
+Status SessionJudge::Judge(const StoredState& restored,
                            std::span<const TokenId> following, EvalRow* row) {
   uint64_t done = 0;
   REPRISE_ASSIGN_OR_RETURN(
@@ -136,12 +112,7 @@ void SessionJudge::Describe(EvalRow* row) const {
   row->cache_type = options_.cache_type;
   row->text = "the session";
   row->variant = row->codec = "stored";
-  for (const auto& [tier, segments] : details_.segments_by_tier) {
-    if (segments == 0) continue;
-    if (!row->parameters.empty()) row->parameters += ",";
-    row->parameters +=
-        std::string(TierName(tier)) + "=" + std::to_string(segments);
-  }
+  row->parameters = TiersText(details_);
   row->scored_tokens = options_.score;
   row->turn_tokens = options_.turn;
   row->seed = options_.seed;
@@ -155,7 +126,7 @@ void SessionJudge::Describe(EvalRow* row) const {
 Result<EvalRow> SessionJudge::Run() {
   REPRISE_RETURN_IF_ERROR(Open());
   // All of it for its tokens, then what is judged.
-  REPRISE_ASSIGN_OR_RETURN(const RestoredState all, Restore(UINT64_MAX));
+  REPRISE_ASSIGN_OR_RETURN(const StoredState all, Restore(UINT64_MAX));
   const uint64_t following = uint64_t{options_.score} + 1;
   if (all.tokens.size() < following + 1) {
     return DataLossError("eval: " + std::to_string(all.tokens.size()) +
@@ -163,7 +134,7 @@ Result<EvalRow> SessionJudge::Run() {
                          " are wanted");
   }
   const uint64_t end = all.tokens.size() - following;
-  REPRISE_ASSIGN_OR_RETURN(const RestoredState restored, Restore(end));
+  REPRISE_ASSIGN_OR_RETURN(const StoredState restored, Restore(end));
   EvalRow row;
   row.prefix_tokens = static_cast<uint32_t>(end);
   Describe(&row);

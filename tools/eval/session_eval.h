@@ -18,7 +18,7 @@ namespace reprise {
 // kInvalidArgument for a session with too few tokens for options.score, with
 // both numbers; kDataLoss when some of it must be recomputed; errors of
 // Client::Restore, such as kFailedPrecondition for another model.
-// REQUIRES: options.session is not empty.
+// REQUIRES: options.session is not empty, and options.endpoints is one.
 Result<EvalRow> RunSessionEval(const EvalOptions& options,
                                const EvalObserver& observer);
 

@@ -18,7 +18,7 @@ constexpr LlamaRunnerOptions kPlain = {.context_tokens = 256};
 TEST(SessionEvalOptionsTest, ADaemonThatIsAwayIsAnError) {
   EvalOptions options;
   options.session = "s";
-  options.endpoint = "127.0.0.1:1";
+  options.endpoints = {"127.0.0.1:1"};
   const auto row = RunSessionEval(options, {});
   EXPECT_EQ(row.status().code(), StatusCode::kUnavailable);
 }
@@ -45,7 +45,7 @@ class SessionEvalTest : public SmallModelTest {
     EvalOptions options;
     options.model = SmallModel::Path();
     options.session = session;
-    options.endpoint = daemon_.endpoint();
+    options.endpoints = {daemon_.endpoint()};
     options.score = 32;
     return options;
   }
