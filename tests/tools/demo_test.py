@@ -8,6 +8,7 @@ import unittest
 
 sys.path.insert(0, "tools")
 import demo  # noqa: E402
+import demo_parts  # noqa: E402
 
 TOKEN_BYTES = 100
 
@@ -102,11 +103,11 @@ class ProcessTest(unittest.TestCase):
             file.write("#!/bin/sh\n" + script)
         os.chmod(path, 0o755)
         options = argparse.Namespace(reprised=path)
-        return demo.Demo(options, self.work)
+        return demo_parts.Stage(options, self.work)
 
     def test_says_why_the_daemon_ended(self):
         tried = self.run_daemon("echo no such folder >&2; exit 3\n")
-        with self.assertRaisesRegex(demo.DemoError, "no such folder"):
+        with self.assertRaisesRegex(demo_parts.DemoError, "no such folder"):
             tried.start_daemon()
         tried.close()
 
@@ -119,14 +120,14 @@ class ProcessTest(unittest.TestCase):
             'printf "127.0.0.1:4711\\n127.0.0.1:4712\\n" >"$file.new"\n'
             'mv "$file.new" "$file"\n'
             'exec sleep 60\n')
-        tried.start_daemon()
-        self.assertEqual(tried.endpoint, "127.0.0.1:4711")
+        daemon = tried.start_daemon()
+        self.assertEqual(daemon.endpoint, "127.0.0.1:4711")
         tried.close()
-        self.assertFalse(tried.daemon.running())
+        self.assertFalse(daemon.process.running())
 
     def test_gives_up_on_a_silent_process(self):
-        process = demo.Process("sleeper", ["/bin/sleep", "60"], self.work)
-        with self.assertRaisesRegex(demo.DemoError, "nothing for"):
+        process = demo_parts.Process("sleeper", ["/bin/sleep", "60"], self.work)
+        with self.assertRaisesRegex(demo_parts.DemoError, "nothing for"):
             process.next_line(0.05)
         process.kill()
         self.assertFalse(process.running())
