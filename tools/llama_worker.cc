@@ -244,9 +244,11 @@ class Worker {
                              RestoreSequence(client_.get(), session, request));
     tokens_ = std::move(result.tokens);
     basis_ = result.restore.info.ranges;
-    // What was lost on the way is computed again.
+    // What is not stored any more, or was lost on the way, is computed again.
     const std::vector<TokenId> chosen = std::move(result.pending);
+    const Stopwatch watch;
     if (!result.lost.empty()) REPRISE_RETURN_IF_ERROR(Append(result.lost));
+    const double recompute_ms = watch.Milliseconds();
     if (!chosen.empty()) pending_ = chosen;
     return Json{{"restored_tokens", tokens_.size()},
                 {"lost_tokens", result.lost.size()},
@@ -255,6 +257,7 @@ class Worker {
                 {"wire_bytes", result.restore.wire_bytes},
                 {"decode_ms", result.restore.decode_ms},
                 {"put_ms", result.put_ms},
+                {"recompute_ms", recompute_ms},
                 {"restore_ms", result.total_ms}};
   }
 
