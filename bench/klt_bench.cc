@@ -104,6 +104,46 @@ Result<Frames> EncodeAll(const Corpus& corpus) {
   return frames;
 }
 
+// What of a stage's frame is not its symbols, signs and raw values: header,
+// directory, padding, and the states that streams start from, whole, although
+// they carry symbols too.
+Result<uint64_t> OverheadOf(ByteView frame) {
+  constexpr uint64_t kFixedBytes = 8 + 4 * 32;  // klt.md, section 3
+  constexpr uint8_t kCoefficients = 1;
+  FrameView view;
+  REPRISE_RETURN_IF_ERROR(ParseFrame(frame, &view));
+  uint64_t overhead = frame.size();
+  for (const FrameSection& section : view.sections) {
+    overhead -= section.bytes;
+    if (section.mode == kCoefficients) overhead += kFixedBytes;
+  }
+  return overhead;
+}
+
+// Its share in all frames of the stages up to `last`.
+Result<BenchRow> OverheadRow(const Corpus& corpus, const Frames& frames,
+                             size_t last) {
+  double bytes = 0;
+  double overhead = 0;
+  for (const auto& stages : frames) {
+    for (size_t stage = 0; stage <= last; ++stage) {
+      bytes += static_cast<double>(stages[stage].size());
+      REPRISE_ASSIGN_OR_RETURN(const uint64_t of_this,
+                               OverheadOf(stages[stage]));
+      overhead += static_cast<double>(of_this);
+    }
+  }
+  return BenchRow{.name = "klt.overhead.coarse",
+                  .value = 100 * overhead / bytes,
+                  .unit = "%",
+                  .reference = "bytes of the frames",
+                  .reference_value = bytes,
+                  .target = 8,
+                  .has_target = true,
+                  .lower_is_better = true,
+                  .note = corpus.profile_note};
+}
+
 Result<std::vector<BenchRow>> RunSize(const BenchContext& context) {
   Corpus corpus;
   REPRISE_RETURN_IF_ERROR(LoadCorpus(context, &corpus));
@@ -124,6 +164,7 @@ Result<std::vector<BenchRow>> RunSize(const BenchContext& context) {
                     .lower_is_better = true,
                     .note = corpus.profile_note});
   }
+  REPRISE_ASSIGN_OR_RETURN(rows.emplace_back(), OverheadRow(corpus, frames, 1));
   return rows;
 }
 
