@@ -30,8 +30,9 @@ struct RocksOptions {
   uint64_t block_cache_bytes = 256ull << 20;
   uint64_t memtable_bytes = 256ull << 20;  // all column families together
   uint64_t max_log_bytes = 1ull << 30;
-  // Puts and swaps answer kResourceExhausted when less would be left on the
-  // file system: room for compactions and removals.
+  // Puts answer kResourceExhausted when less would be left on the file system,
+  // and swaps when less than half of it would: room for compactions and
+  // removals, and for the records that they change.
   uint64_t min_free_bytes = 256ull << 20;
   uint32_t background_threads = 2;
   // Tests put a faulty one in. Not owned; null: the machine's.

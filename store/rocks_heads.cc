@@ -188,7 +188,7 @@ void RocksHeads::CompareAndSwapMany(std::span<const Swap> swaps,
     new_bytes += swap.value.size();
     slots.push_back(SlotOf(swap.space, swap.key));
   }
-  Status whole = store_->CheckWritable(new_bytes);
+  Status whole = store_->CheckWritable(new_bytes, RocksStore::Room::kRecords);
   const KeyGate::Hold hold = store_->head_gate().Enter(std::move(slots));
   std::vector<Status> checks(swaps.size());
   if (whole.ok()) checks = CheckVersions(swaps);

@@ -198,7 +198,7 @@ Status RocksStore::LoadMeta() {
   return ReserveVersions(next_version_ + kVersionBlock);
 }
 
-Status RocksStore::CheckWritable(uint64_t new_bytes) {
+Status RocksStore::CheckWritable(uint64_t new_bytes, Room room) {
   if (options_.read_only) {
     return FailedPreconditionError("store: open for reading only");
   }
@@ -212,16 +212,18 @@ Status RocksStore::CheckWritable(uint64_t new_bytes) {
       options_.directory, rocksdb::IOOptions(), &free_bytes, nullptr);
   // Where the file system can't tell, its ENOSPC will.
   if (!got.ok()) free_bytes = UINT64_MAX;
-  if (free_bytes < options_.min_free_bytes ||
-      free_bytes - options_.min_free_bytes < new_bytes) {
+  const uint64_t kept = room == Room::kRecords ? options_.min_free_bytes / 2
+                                               : options_.min_free_bytes;
+  if (free_bytes < kept || free_bytes - kept < new_bytes) {
     room_bytes_ = 0;
     return ResourceExhaustedError(
         "store: disk has " + std::to_string(free_bytes) +
         " bytes free; a write of " + std::to_string(new_bytes) +
-        " would leave less than " + std::to_string(options_.min_free_bytes));
+        " would leave less than " + std::to_string(kept));
   }
-  const uint64_t room = free_bytes - options_.min_free_bytes - new_bytes;
-  room_bytes_ = static_cast<int64_t>(std::min<uint64_t>(room, kRoomStepBytes));
+  const uint64_t taken = options_.min_free_bytes + new_bytes;
+  const uint64_t left = free_bytes - std::min(free_bytes, taken);
+  room_bytes_ = static_cast<int64_t>(std::min<uint64_t>(left, kRoomStepBytes));
   return Status::Ok();
 }
 

@@ -59,8 +59,10 @@ class RocksStore {
 
   // kFailedPrecondition when open for reading only; kUnavailable or
   // kResourceExhausted once a write failed, or when `new_bytes` would eat
-  // into the space that is kept free.
-  Status CheckWritable(uint64_t new_bytes);
+  // into the space that is kept free; records may use half of that, since
+  // without them nothing could be removed.
+  enum class Room : uint8_t { kObjects, kRecords };
+  Status CheckWritable(uint64_t new_bytes, Room room = Room::kObjects);
   // Applies the batch, all or nothing. With kSynced, it and everything before
   // it is synced; concurrent callers share a sync. A failure is for good.
   Status Write(rocksdb::WriteBatch* batch, Durability durability);
