@@ -130,6 +130,10 @@ std::string RunText(const json& report) {
     text += "that is still over " + FormatBytes(number("target_bytes")) +
             ": what is left is pinned, in use, or as low as it may sink\n";
   }
+  // Of a failed job the reason is said already.
+  if (report.contains("failure") && report.value("phase", "") != "failed") {
+    text += "it ended early: " + Printable(report.value("failure", "")) + "\n";
+  }
   for (const json& left : report.value("space_left", json::array())) {
     text += "not given back: " +
             Printable(left.is_string() ? left.get<std::string>() : "") + "\n";

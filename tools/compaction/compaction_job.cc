@@ -257,14 +257,22 @@ Status CompactionJob::Write(JobPhase phase, std::string reason) {
     return Status();
   }
   ended_ = true;
-  if (!written.status().Is(StatusCode::kFailedPrecondition)) {
-    return written.status().WithContext("write job");
+  Status status = written.status().WithContext("write job");
+  if (written.status().Is(StatusCode::kFailedPrecondition)) {
+    const Result<StoredJob> other = ReadStored(heads);
+    const bool is_known = other.ok() && other->record;
+    status = FailedPreconditionError(
+        "compact: somebody else goes on with it" +
+        (is_known ? ": " + other->record->holder : std::string()));
   }
-  const Result<StoredJob> other = ReadStored(heads);
-  const bool is_known = other.ok() && other->record;
-  return FailedPreconditionError(
-      "compact: somebody else goes on with it" +
-      (is_known ? ": " + other->record->holder : std::string()));
+  // Who asks is told, whatever is recorded; what failed before it is why.
+  std::lock_guard lock(mutex_);
+  JobRecord& record = progress_.record;
+  if (record.phase != JobPhase::kFailed) {
+    record.phase = JobPhase::kFailed;
+    record.reason = std::string(status.message());
+  }
+  return status;
 }
 
 Status CompactionJob::Fail(const Status& status) {

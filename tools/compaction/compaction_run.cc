@@ -75,6 +75,7 @@ std::string RunJson(const RunProgress& progress) {
   json["profiles_made"] = progress.profiles_made;
   json["profiles_wait"] = progress.profiles_wait;
   json["space_left"] = progress.left;
+  if (!progress.failure.empty()) json["failure"] = progress.failure;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -108,15 +109,17 @@ Status CompactionRun::Run() {
   if (status.ok() && !stop_ && (has_garbage_ || !is_given_back_)) {
     status = GiveBack();
   }
+  // Whoever asked for the end does not take it for a failure.
+  if (stop_ && status.Is(StatusCode::kUnavailable)) status = Status();
   const uint64_t used = LookAtUsed();
   {
     std::lock_guard lock(mutex_);
     progress_.is_over = IsOver(used);
+    progress_.failure = std::string(status.message());
     progress_.ended_ms = catalogue_->clock()->WallMs();
   }
   Enter(RunStage::kEnded);
-  // Whoever asked for the end does not take it for a failure.
-  return stop_ && status.Is(StatusCode::kUnavailable) ? Status() : status;
+  return status;
 }
 
 Status CompactionRun::Expire() {

@@ -53,6 +53,7 @@ struct RunProgress {
   uint32_t space_rounds = 0;
   // Of the last time that space was given back: what was left, and why.
   std::vector<std::string> left;
+  std::string failure;   // why it could not come to the end
   int64_t ended_ms = 0;  // wall clock
 };
 // As CompactionJson, and more: "stage", "sessions_removed", ...

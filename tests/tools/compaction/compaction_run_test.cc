@@ -266,6 +266,9 @@ TEST_F(CompactionRunTest, ACollectionThatFailsFailsTheRun) {
   hooks.collect = [](std::atomic<bool>*) { return DataLossError("a record"); };
   CompactionRun run(catalogue_.get(), rules_, options, hooks);
   REPRISE_EXPECT_CODE(kDataLoss, run.Run());
+  const auto json = nlohmann::json::parse(RunJson(run.Progress()));
+  EXPECT_EQ(json["phase"], "done") << "the job before it";
+  EXPECT_EQ(json["failure"], "a record");
   EXPECT_TRUE(run.Progress().is_over);
   EXPECT_EQ(TierOfFirst("a"), Tier::kNear) << "garbage could be what is over";
 }
