@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <map>
 
 #include "base/limits.h"
@@ -55,6 +56,19 @@ std::vector<PlaneRows> RowsOf(const SegmentModel::Group& group, uint32_t tokens,
     }
   }
   return out;
+}
+
+bool IsOneValue(DType dtype, const uint8_t* elements, uint64_t count) {
+  const uint64_t element_bytes = DTypeBytes(dtype);
+  return std::memcmp(elements, elements + element_bytes,
+                     (count - 1) * element_bytes) == 0;
+}
+
+std::string OverLimit(const char* what, double error, double limit) {
+  char numbers[128];
+  std::snprintf(numbers, sizeof(numbers), ": %s is %.4g, limit is %.4g", what,
+                error, limit);
+  return numbers;
 }
 
 }  // namespace
@@ -173,21 +187,31 @@ std::string FindErrorOver(const SegmentModel::Group& group, uint32_t tokens,
                           ByteView source, ByteView decoded, double limit,
                           double* worst) {
   std::string found;
+  double sum = 0;
   uint64_t at = 0;
   for (const PlaneSlice& slice : group.slices) {
+    const DType dtype = slice.spec->dtype;
+    const uint8_t* const from = source.data() + at;
+    const uint8_t* const to = decoded.data() + at;
     const uint64_t count = uint64_t{tokens} * slice.channels();
-    const double error = RelativeError(slice.spec->dtype, source.data() + at,
-                                       decoded.data() + at, count);
     at += tokens * slice.token_bytes();
+    const double error = RelativeError(dtype, from, to, count);
+    sum += error;
     *worst = std::max(*worst, error);
-    if (error <= limit || !found.empty()) continue;
-    char numbers[96];
-    std::snprintf(numbers, sizeof(numbers),
-                  ": relative error is %.4g, limit is %.4g", error, limit);
-    found = "layer " + std::to_string(slice.layer) + " plane " +
-            slice.spec->name + numbers;
+    if (!found.empty()) continue;
+    const std::string plane =
+        "layer " + std::to_string(slice.layer) + " plane " + slice.spec->name;
+    if (error > limit) {
+      found = plane + OverLimit("relative error", error, limit);
+    } else if (IsOneValue(dtype, to, count) &&
+               !IsOneValue(dtype, from, count)) {
+      found = plane + ": all of it decodes to one value";
+    }
   }
-  return found;
+  const double mean = sum / static_cast<double>(group.slices.size());
+  if (!found.empty() || mean <= kMaxMeanError) return found;
+  return "layers from " + std::to_string(group.layers.first_layer) +
+         OverLimit("mean relative error of planes", mean, kMaxMeanError);
 }
 
 }  // namespace reprise

@@ -400,6 +400,34 @@ TEST_F(SegmentSinkerTest, ACodecThatLiesIsCaught) {
   SetExtraCodec(nullptr);
 }
 
+// Zeros are off by 1, which the limit of archive lets pass.
+TEST_F(SegmentSinkerTest, NothingInThePlaceOfValuesIsCaughtInEveryTier) {
+  LyingCodec& codec = LyingCodec::Install();
+  const std::pair<LyingCodec::Lie, std::string> lies[] = {
+      {LyingCodec::Lie::kZeros, "plane k: all of it decodes to one value"},
+      {LyingCodec::Lie::kFaint,
+       "layers from 0: mean relative error of planes is 1, limit is 0.9"},
+      {LyingCodec::Lie::kZeroPlane,
+       "layer 1 plane v: all of it decodes to one value"},
+  };
+  const Ladder archive =
+      OneTier(Tier::kArchive, "lying", DefaultMaxRelativeError(Tier::kArchive));
+  ladder_ = &archive;
+  for (const auto& [lie, reason] : lies) {
+    codec.lie = lie;
+    const auto reports = Sink(Tier::kArchive);
+    EXPECT_EQ(reports[0].result, SinkResult::kFailedCheck);
+    EXPECT_NE(reports[0].reason.find(reason), std::string::npos)
+        << reports[0].reason;
+    EXPECT_EQ(TiersOf(0), std::vector<Tier>{Tier::kExact});
+    EXPECT_GT(reports[0].worst_error, 0.99);
+    EXPECT_LE(reports[0].worst_error, 1);
+  }
+  codec.lie = LyingCodec::Lie::kNone;
+  EXPECT_EQ(ResultsOf(Tier::kArchive)[0], SinkResult::kEncoded);
+  SetExtraCodec(nullptr);
+}
+
 TEST_F(SegmentSinkerTest, WhatIsDamagedIsMadeFromTheNextBest) {
   CodedWorker worker(catalogue_.get(), tenant_, TinyModel());
   LyingCodec::Install();
