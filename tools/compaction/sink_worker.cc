@@ -406,7 +406,7 @@ Status SinkWorker::EncodeGroup(size_t group, const Bytes& rows, Made* made) {
     Settle(item, SinkResult::kFailedCheck, std::move(over));
     return Status();
   }
-  made->values.push_back(Sha256(decoded_));
+  made->values.push_back(Checksum(decoded_));
   for (size_t i = 0; i < frames->size(); ++i) {
     made->rendition.frames.push_back(own.frames[i]);
     made->frames.push_back(std::move((*frames)[i]));
@@ -460,7 +460,7 @@ Status SinkWorker::ReadBack(Made* made) {
   for (size_t g = 0; g < made->model->groups.size(); ++g) {
     REPRISE_RETURN_IF_ERROR(OfFrames(coder_.Decode(
         *made->model, made->item->segment, loaded.frames, g, &decoded_)));
-    if (Sha256(decoded_) == made->values[g]) continue;
+    if (Checksum(decoded_) == made->values[g]) continue;
     return DataLossError("values of layer group " + std::to_string(g) +
                          " are not those that the encoder's frames gave");
   }

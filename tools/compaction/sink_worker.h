@@ -51,8 +51,8 @@ class SinkWorker {
     TierCodec codec;
     RenditionId source;
     Rendition rendition;
-    std::vector<Bytes> frames;         // as rendition.frames
-    std::vector<Sha256Digest> values;  // by group: of what they decode to
+    std::vector<Bytes> frames;     // as rendition.frames
+    std::vector<uint64_t> values;  // by group: Checksum of what they decode to
   };
 
   Status ReadItems(std::span<const SinkTask> tasks,
