@@ -1,6 +1,7 @@
 #include "tests/store/fault_env.h"
 
 #include <rocksdb/system_clock.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -34,6 +35,7 @@ class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
                         check.ok() ? data.size() : data.size() / 2);
     if (!check.ok() && fs_->plug_pulled_) return check;
     const IOStatus status = target()->Append(written, options, debug);
+    if (!check.ok()) fs_->DieIfToKill();
     if (status.ok()) fs_->Appended(path_, written.size());
     return check.ok() ? status : check;
   }
@@ -95,7 +97,14 @@ void FaultFileSystem::FailAt(FaultKind kind, int64_t count, IOStatus error,
   fail_count_ = count;
   fail_error_ = error;
   fail_lasting_ = lasting;
+  fail_kills_ = false;
   failed_ = false;
+}
+
+void FaultFileSystem::KillAt(FaultKind kind, int64_t count) {
+  FailAt(kind, count, IOStatus::Aborted("killed"), /*lasting=*/false);
+  std::lock_guard lock(mutex_);
+  fail_kills_ = true;
 }
 
 void FaultFileSystem::FailNoMore() {
@@ -128,7 +137,13 @@ IOStatus FaultFileSystem::Check(FaultKind kind) {
   if (failed_ && !fail_lasting_) return IOStatus::OK();
   if (fail_count_-- > 0) return IOStatus::OK();
   failed_ = true;
+  if (fail_kills_ && kind != FaultKind::kAppend) (void)raise(SIGKILL);
   return fail_error_;
+}
+
+void FaultFileSystem::DieIfToKill() {
+  std::lock_guard lock(mutex_);
+  if (fail_kills_) (void)raise(SIGKILL);
 }
 
 void FaultFileSystem::Appended(const std::string& path, uint64_t bytes) {

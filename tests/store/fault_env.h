@@ -19,7 +19,7 @@ namespace reprise {
 
 // What may fail. Reads never do.
 enum class FaultKind : uint8_t {
-  kAny,
+  kAny,  // what changes anything: also files made, renamed and removed
   kAppend,
   kSync,  // of files and directories
 };
@@ -36,6 +36,9 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
   void FailAt(FaultKind kind, int64_t count, rocksdb::IOStatus error,
               bool lasting);
   void FailNoMore();
+  // As FailAt, but once, and instead of failing it kills this process
+  // (SIGKILL).
+  void KillAt(FaultKind kind, int64_t count);
   // Whether a failure was delivered since FailAt.
   bool failed() const;
 
@@ -81,8 +84,10 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
     uint64_t synced_bytes = 0;
   };
 
-  // OK, or what the operation must answer.
+  // OK, or what the operation must answer. An append that is to kill is left
+  // to its caller, who writes half of it before.
   rocksdb::IOStatus Check(FaultKind kind);
+  void DieIfToKill();
   void Appended(const std::string& path, uint64_t bytes);
   void Synced(const std::string& path);
   void DirectorySynced();
@@ -95,6 +100,7 @@ class FaultFileSystem final : public rocksdb::FileSystemWrapper {
   int64_t fail_count_ = 0;
   rocksdb::IOStatus fail_error_;
   bool fail_lasting_ = false;
+  bool fail_kills_ = false;
   bool failed_ = false;
   std::optional<uint64_t> free_bytes_;
   std::map<std::string, FileState> files_;

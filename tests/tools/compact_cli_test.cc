@@ -67,17 +67,19 @@ class CompactCliTest : public testing::Test {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
-  std::string WordsOf(const std::string& words) const {
+  std::string WordsOf(const std::string& words,
+                      const std::string& name = {}) const {
     return "exec tools/reprise compact " + words + " --dir " + store_ +
-           " --json >" + folder_ + "/out 2>" + folder_ + "/err";
+           " --json >" + folder_ + "/" + name + "out 2>" + folder_ + "/" +
+           name + "err";
   }
   Outcome Run(const std::string& words) {
     const int status = std::system(WordsOf(words).c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1,
             TextOf(folder_ + "/out"), TextOf(folder_ + "/err")};
   }
-  pid_t Start(const std::string& words) {
-    const std::string line = WordsOf(words);
+  pid_t Start(const std::string& words, const std::string& name = {}) {
+    const std::string line = WordsOf(words, name);
     const char* argv[] = {"sh", "-c", line.c_str(), nullptr};
     pid_t pid = 0;
     EXPECT_EQ(posix_spawn(&pid, "/bin/sh", nullptr, nullptr,
@@ -205,6 +207,49 @@ TEST_F(CompactCliTest, TellsWhoHoldsTheDirectoryAndWhatIsWrong) {
   EXPECT_EQ(strict.report()["segments"]["failed-check"], 4 * kSessions);
   EXPECT_NE(strict.err.find("32 segments failed the check"), std::string::npos)
       << strict.err;
+}
+
+TEST_F(CompactCliTest, OfSeveralStartedAtOnceOneRunsAndTheOthersSaySo) {
+  std::vector<pid_t> running;
+  for (const char* name : {"a-", "b-", "c-"}) {
+    // More than ten seconds for all of it.
+    running.push_back(Start(std::string("run --rate 20000") + kAtOnce, name));
+  }
+  const std::vector<pid_t> all = running;
+  for (int i = 0; i < 600 && running.size() > 1; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::erase_if(running, [](pid_t pid) {
+      int status = 0;
+      if (waitpid(pid, &status, WNOHANG) != pid) return false;
+      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+      return true;
+    });
+  }
+  ASSERT_EQ(running.size(), 1u);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const std::string err =
+        TextOf(folder_ + "/" + std::string(1, "abc"[i]) + "-err");
+    EXPECT_EQ(err.find("is held by ") != std::string::npos,
+              all[i] != running[0])
+        << err;
+  }
+  // It is known by name once it has opened the store.
+  for (int i = 0; i < 600 && !std::filesystem::exists(store_ + "/OWNER"); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  const Outcome late = Run("run");
+  EXPECT_EQ(late.exit_code, 1);
+  EXPECT_NE(late.err.find("pid " + std::to_string(running[0])),
+            std::string::npos)
+      << late.err;
+  kill(running[0], SIGTERM);
+  int status = 0;
+  ASSERT_EQ(waitpid(running[0], &status, 0), running[0]);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_EQ(Run("status").report()["phase"], "paused");
+  uint64_t near_segments = 0;
+  ExpectAllRestore(&near_segments);
 }
 
 TEST_F(CompactCliTest, GoesOnAfterKillAndAfterASignal) {

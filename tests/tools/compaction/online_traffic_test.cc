@@ -52,6 +52,13 @@ class OnlineTrafficTest : public testing::Test {
     return ToyTokens(s + 1, count);
   }
 
+  void SaveAll() {
+    CodedWorker worker(catalogue_.get(), tenant_, TinyModel());
+    for (uint64_t s = 0; s < kSessions; ++s) {
+      REPRISE_ASSERT_OK(worker.Save(NameOf(s), TokensOf(s, kMostTokens)));
+    }
+  }
+
   // One worker: what others did to the session in between is no failure.
   void Work(uint64_t seed) {
     CodedWorker worker(catalogue_.get(), tenant_, TinyModel());
@@ -104,13 +111,36 @@ class OnlineTrafficTest : public testing::Test {
   std::atomic<int> read_ = 0;
 };
 
-TEST_F(OnlineTrafficTest, NobodyMeetsHalfASession) {
-  {
-    CodedWorker worker(catalogue_.get(), tenant_, TinyModel());
-    for (uint64_t s = 0; s < kSessions; ++s) {
-      REPRISE_ASSERT_OK(worker.Save(NameOf(s), TokensOf(s, kMostTokens)));
-    }
+TEST_F(OnlineTrafficTest, OfManyRequestsAtOnceOneIsTaken) {
+  SaveAll();
+  constexpr int kRequests = 8;
+  CompactionRequest slow;
+  slow.bytes_per_s = 10;
+  std::atomic<int> waiting = kRequests;
+  std::vector<Status> answers(kRequests);
+  std::vector<std::thread> threads;
+  for (Status& answer : answers) {
+    threads.emplace_back([&] {
+      --waiting;
+      while (waiting > 0) std::this_thread::yield();
+      answer = daemon_->Start(slow).status();
+    });
   }
+  for (std::thread& thread : threads) thread.join();
+  int taken = 0;
+  for (const Status& answer : answers) {
+    if (answer.ok()) {
+      ++taken;
+      continue;
+    }
+    REPRISE_EXPECT_CODE(kFailedPrecondition, answer);
+    EXPECT_NE(answer.message().find("under way"), std::string::npos);
+  }
+  EXPECT_EQ(taken, 1);
+}
+
+TEST_F(OnlineTrafficTest, NobodyMeetsHalfASession) {
+  SaveAll();
   std::vector<std::thread> workers;
   for (uint64_t w = 1; w <= kWorkers; ++w) {
     workers.emplace_back([this, w] { Work(w); });
