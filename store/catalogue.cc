@@ -135,6 +135,11 @@ Result<ProfileId> CatalogueImpl::PutProfile(const DomainId& domain,
   ProfileId id;
   id.bytes = Sha256(profile).bytes;
   const std::string key = DomainKey(domain, id.view());
+  if (GetProfile(domain, id).status().Is(StatusCode::kDataLoss)) {
+    const ObjectRef ref{ObjectSpace::kProfile, key};
+    REPRISE_RETURN_IF_ERROR(
+        engine_->RemoveIfUntouched({&ref, 1}, UINT64_MAX).status());
+  }
   const ObjectPut put{ObjectSpace::kProfile, key, profile};
   REPRISE_RETURN_IF_ERROR(
       engine_->Put({&put, 1}, begun.epoch, Durability::kWritten));

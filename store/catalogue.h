@@ -265,7 +265,7 @@ class Catalogue {
                                        const FrameRef& frame) = 0;
   // GetFrame for many of one segment, in one batch. Sizes and whole-frame
   // checksums are verified: kDataLoss for a frame that fails. One whose stored
-  // bytes are damaged, read twice, is removed: its segment can then be
+  // bytes are damaged, read twice, is set aside: its segment can then be
   // published anew.
   virtual void GetFrames(const DomainId& domain, const SegmentId& segment,
                          std::span<const FrameRef> frames,
@@ -380,6 +380,27 @@ class Catalogue {
   virtual Status DropNamed(const DomainId& domain,
                            std::span<const RenditionDrop> drops,
                            std::vector<SinkOutcome>* out) = 0;
+
+  // --- Damage, docs/format/records.md, section 9. ---
+
+  // Moves these frames out of the way if they are damaged, or notes that they
+  // are gone, and drops what they leave incomplete (DropMissing). One that is
+  // what its rendition says, or that no rendition names any more, is left
+  // alone. `reason` is for people.
+  virtual Status SetAsideFrames(const DomainId& domain,
+                                const SegmentId& segment,
+                                std::span<const FrameRef> frames,
+                                std::string_view reason) = 0;
+  // Takes renditions out that lack a frame; of staged ones the first stages
+  // stay, as far as they are whole. kDone where something went, else kKept.
+  virtual Status DropMissing(const DomainId& domain,
+                             std::span<const SegmentId> segments,
+                             std::vector<SinkOutcome>* out) = 0;
+  // Gives a session whose head commit is damaged or gone a new one, of what the
+  // damaged bytes name; answers its token count. With `dry_run` only says what
+  // that would be. kFailedPrecondition when the head can be read, or moved.
+  virtual Result<uint64_t> SalvageHead(const DomainId& tenant,
+                                       std::string_view name, bool dry_run) = 0;
 
   // --- Figures. ---
   struct SessionSize {

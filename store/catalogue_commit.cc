@@ -279,6 +279,12 @@ Result<bool> CatalogueImpl::WasCommitted(const SessionRecord& session,
 Status CatalogueImpl::PutCommit(const DomainId& domain, const CommitId& id,
                                 ByteView bytes, Epoch epoch) {
   const std::string key = DomainKey(domain, id.view());
+  // A damaged one would keep its place for ever.
+  if (GetCommit(domain, id).status().Is(StatusCode::kDataLoss)) {
+    const ObjectRef ref{ObjectSpace::kCommit, key};
+    REPRISE_RETURN_IF_ERROR(
+        engine_->RemoveIfUntouched({&ref, 1}, UINT64_MAX).status());
+  }
   const ObjectPut put{ObjectSpace::kCommit, key, bytes};
   return engine_->Put({&put, 1}, epoch, Durability::kWritten);
 }

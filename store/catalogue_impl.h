@@ -1,6 +1,6 @@
 // The Catalogue on an Engine. Split by concern: catalogue.cc has what is
 // common, models and profiles; catalogue_{save,commit,read,sessions,settings,
-// leases,sink,measure}.cc the rest. Inside of these files only.
+// leases,sink,quarantine,measure}.cc the rest. Inside of these files only.
 #ifndef REPRISE_STORE_CATALOGUE_IMPL_H_
 #define REPRISE_STORE_CATALOGUE_IMPL_H_
 
@@ -107,6 +107,15 @@ class CatalogueImpl final : public Catalogue {
   Status DropNamed(const DomainId& domain, std::span<const RenditionDrop> drops,
                    std::vector<SinkOutcome>* out) override;
 
+  Status SetAsideFrames(const DomainId& domain, const SegmentId& segment,
+                        std::span<const FrameRef> frames,
+                        std::string_view reason) override;
+  Status DropMissing(const DomainId& domain,
+                     std::span<const SegmentId> segments,
+                     std::vector<SinkOutcome>* out) override;
+  Result<uint64_t> SalvageHead(const DomainId& tenant, std::string_view name,
+                               bool dry_run) override;
+
   Result<SessionSize> MeasureSession(const DomainId& tenant,
                                      std::string_view name) override;
 
@@ -190,10 +199,18 @@ class CatalogueImpl final : public Catalogue {
                  FetchPlan* plan, std::vector<SegmentRef>* refs);
   // `bytes`, if they are what `frame` says.
   Result<PinnedBytes> VerifyFrame(Result<PinnedBytes> bytes,
-                                  std::string_view key, const FrameRef& frame);
-  // Removes a frame that is damaged by itself, whatever anyone says of it.
-  void RemoveIfDamaged(const ObjectRef& frame);
+                                  const DomainId& domain,
+                                  const SegmentId& segment,
+                                  const FrameRef& frame);
   Result<uint64_t> WriteLease(const LeaseRecord& record, const Begun& begun);
+
+  // --- Damage. ---
+  Status SetAsideFrame(const DomainId& domain, const SegmentId& segment,
+                       const FrameRef& frame, uint8_t lost_tier,
+                       std::string_view reason, Epoch epoch);
+  // What a damaged head's bytes still prove.
+  Result<CommitRecord> SalvageCommit(const SessionRecord& session,
+                                     ByteView damaged);
 
   // --- Sinking. ---
   // What the set of the index-th segment is to become when the outcome is

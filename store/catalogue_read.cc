@@ -158,19 +158,9 @@ Result<MatchResult> CatalogueImpl::Match(const DomainId& domain,
 
 // --- Frames. ---
 
-void CatalogueImpl::RemoveIfDamaged(const ObjectRef& frame) {
-  // Read again: what failed may have been our memory, not the store's.
-  const Result<PinnedBytes> bytes = engine_->Get(frame);
-  FrameView view;
-  const Status status =
-      bytes.ok() ? ParseFrame(bytes->view(), &view) : bytes.status();
-  if (!status.Is(StatusCode::kDataLoss)) return;
-  // Where it can't be removed, it is found damaged again.
-  (void)engine_->RemoveIfUntouched({&frame, 1}, UINT64_MAX);
-}
-
 Result<PinnedBytes> CatalogueImpl::VerifyFrame(Result<PinnedBytes> bytes,
-                                               std::string_view key,
+                                               const DomainId& domain,
+                                               const SegmentId& segment,
                                                const FrameRef& frame) {
   Status status = bytes.status();
   if (status.ok() && bytes->size() != frame.bytes) {
@@ -182,7 +172,11 @@ Result<PinnedBytes> CatalogueImpl::VerifyFrame(Result<PinnedBytes> bytes,
                            " bytes differs");
   }
   if (status.ok()) return bytes;
-  if (status.Is(StatusCode::kDataLoss)) RemoveIfDamaged({frame.space, key});
+  if (status.Is(StatusCode::kDataLoss)) {
+    // It reads again: what failed may have been our memory, not the store's.
+    // Where it can't be set aside, it is found damaged again.
+    (void)SetAsideFrames(domain, segment, {&frame, 1}, status.message());
+  }
   return status.WithContext("get frame");
 }
 
@@ -191,7 +185,7 @@ Result<PinnedBytes> CatalogueImpl::GetFrame(const DomainId& domain,
                                             const FrameRef& frame) {
   const std::string key =
       FrameKey(domain, segment, frame.rendition, frame.index);
-  return VerifyFrame(engine_->Get({frame.space, key}), key, frame);
+  return VerifyFrame(engine_->Get({frame.space, key}), domain, segment, frame);
 }
 
 void CatalogueImpl::GetFrames(const DomainId& domain, const SegmentId& segment,
@@ -205,7 +199,7 @@ void CatalogueImpl::GetFrames(const DomainId& domain, const SegmentId& segment,
   }
   engine_->GetMany(refs, out);
   for (size_t i = 0; i < frames.size(); ++i) {
-    (*out)[i] = VerifyFrame(std::move((*out)[i]), refs[i].key, frames[i]);
+    (*out)[i] = VerifyFrame(std::move((*out)[i]), domain, segment, frames[i]);
   }
 }
 

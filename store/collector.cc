@@ -9,6 +9,7 @@
 #include "store/frame_references.h"
 #include "store/marker.h"
 #include "store/meta.h"
+#include "store/quarantine.h"
 
 namespace reprise {
 namespace {
@@ -136,6 +137,7 @@ class CollectorImpl final : public Collector {
   Status CondemnState(ObjectSpace space, bool* end) {
     std::vector<ObjectStore::Listed> listed;
     REPRISE_RETURN_IF_ERROR(ListNext(space, &listed, end));
+    REPRISE_RETURN_IF_ERROR(EraseQuarantined(engine_, space, &listed));
     for (const ObjectStore::Listed& object : listed) {
       const bool marked = space == ObjectSpace::kCommit
                               ? marker_->IsMarkedCommit(object.key)
@@ -175,8 +177,11 @@ class CollectorImpl final : public Collector {
       if (marker_->IsMarkedSegment(object.key)) references.Add(object.key);
     }
     REPRISE_RETURN_IF_ERROR(references.Load());
+    std::erase_if(listed, [&](const ObjectStore::Listed& object) {
+      return references.Names(space, object.key);
+    });
+    REPRISE_RETURN_IF_ERROR(EraseQuarantined(engine_, space, &listed));
     for (const ObjectStore::Listed& object : listed) {
-      if (references.Names(space, object.key)) continue;
       CondemnObject(space, object, &frames_);
     }
     return Status();
@@ -189,7 +194,15 @@ class CollectorImpl final : public Collector {
     if (records_done_ < records_.size()) return SweepRecords();
     if (frames_done_ < frames_.size()) return SweepFrames();
     bool end = false;
-    REPRISE_RETURN_IF_ERROR(SweepLastUses(&end));
+    if (!last_uses_done_) {
+      REPRISE_RETURN_IF_ERROR(SweepLastUses(&end));
+      last_uses_done_ = end;
+      if (end) cursor_.clear();
+      return Status();
+    }
+    REPRISE_RETURN_IF_ERROR(
+        ExpireQuarantine(engine_, catalogue_->clock()->WallMs(),
+                         options_.step_objects, &cursor_, &end));
     if (!end) return Status();
     marker_.reset();
     phase_ = Phase::kDone;
@@ -322,6 +335,7 @@ class CollectorImpl final : public Collector {
   size_t state_done_ = 0;
   size_t records_done_ = 0;
   size_t frames_done_ = 0;
+  bool last_uses_done_ = false;
 };
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "store/marker.h"
 
+#include <cstring>
+
 #include "base/check.h"
+#include "store/quarantine.h"
 
 namespace reprise {
 namespace {
@@ -56,10 +59,33 @@ Status Marker::StepSessions() {
     }
   }
   if (listed.empty()) {
+    REPRISE_RETURN_IF_ERROR(KeepOfLostSessions());
     phase_ = Phase::kLeases;
     cursor_.clear();
   } else {
     cursor_ = listed.back().key;
+  }
+  return Status();
+}
+
+// What they kept is not known: neither in their tenant's domain nor in one of
+// their own is anything garbage.
+Status Marker::KeepOfLostSessions() {
+  std::string cursor;
+  for (bool end = false; !end;) {
+    std::vector<Quarantined> listed;
+    REPRISE_RETURN_IF_ERROR(ListQuarantine(
+        catalogue_->engine(), options_.step_objects, &cursor, &listed, &end));
+    for (const Quarantined& each : listed) {
+      const std::string& key = each.record.was.key;
+      if (!each.record.was.Is(HeadSpace::kSession)) continue;
+      if (key.size() <= kDomainBytes) continue;
+      DomainId tenant;
+      std::memcpy(tenant.bytes.data(), key.data(), kDomainBytes);
+      const DomainId own = PrivateDomain(tenant, key.substr(kDomainBytes));
+      kept_domains_.emplace(DomainText(tenant));
+      kept_domains_.emplace(DomainText(own));
+    }
   }
   return Status();
 }

@@ -60,6 +60,7 @@ class Marker {
   };
 
   Status StepSessions();
+  Status KeepOfLostSessions();
   Status StepLeases();
   Status StepYoungCommits();
   Status StepExpand();

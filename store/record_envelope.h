@@ -23,6 +23,7 @@ inline constexpr uint8_t kProfileKind = 'P';
 inline constexpr uint8_t kLastUseKind = 'U';
 inline constexpr uint8_t kClockKind = 'C';
 inline constexpr uint8_t kJobKind = 'J';
+inline constexpr uint8_t kQuarantineKind = 'Q';
 
 inline constexpr size_t kRecordHeaderBytes = 4;
 inline constexpr size_t kRecordChecksumBytes = 8;

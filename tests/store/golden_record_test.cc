@@ -7,6 +7,7 @@
 #include <iterator>
 #include <string>
 
+#include "store/quarantine_record.h"
 #include "store/records.h"
 #include "tests/support/hex_dump.h"
 
@@ -91,6 +92,29 @@ TEST(GoldenRecordTest, AClockIsRead) {
   ASSERT_TRUE(time_ms.ok()) << time_ms.status().ToString();
   EXPECT_EQ(*time_ms, kTimeMs);
   EXPECT_EQ(HexDump(EncodeClock(*time_ms)), HexDump(bytes));
+  std::ifstream file("docs/format/records.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(page.find(HexDump(bytes)), std::string::npos) << HexDump(bytes);
+}
+
+TEST(GoldenRecordTest, AQuarantineIsRead) {
+  QuarantineRecord wanted;
+  wanted.holds = QuarantineHolds::kCopy;
+  wanted.was = StoredPlace::Of(HeadSpace::kSession, "0123456789abcdefchat");
+  wanted.time_ms = 1'700'000'000'000;
+  wanted.reason = "checksum differs";
+  wanted.copy = {1, 2, 3};
+  if (const char* out = std::getenv("REPRISE_WRITE_GOLDEN")) {
+    const fs::path path = fs::path(out) / "quarantine_1.bin";
+    if (fs::exists(path)) return;
+    std::ofstream(path, std::ios::binary) << AsText(EncodeQuarantine(wanted));
+    return;
+  }
+  const Bytes bytes = Golden("quarantine_1.bin");
+  const auto record = DecodeQuarantine(bytes);
+  ASSERT_TRUE(record.ok()) << record.status().ToString();
+  EXPECT_EQ(*record, wanted);
+  EXPECT_EQ(HexDump(EncodeQuarantine(*record)), HexDump(bytes));
   std::ifstream file("docs/format/records.md");
   const std::string page{std::istreambuf_iterator<char>(file), {}};
   EXPECT_NE(page.find(HexDump(bytes)), std::string::npos) << HexDump(bytes);

@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "store/job_record.h"
+#include "store/quarantine_record.h"
 #include "tests/support/random.h"
 #include "tests/support/toy_state.h"
 
@@ -78,6 +79,17 @@ JobRecord SomeJob() {
   job.reason = "no space";
   job.counters = {5, 6};
   return job;
+}
+
+QuarantineRecord SomeQuarantine() {
+  QuarantineRecord record;
+  record.holds = QuarantineHolds::kCopy;
+  record.lost_tier = 2;
+  record.was = StoredPlace::Of(ObjectSpace::kFrameNear, "where it was");
+  record.time_ms = 5;
+  record.reason = "a check failed";
+  record.copy = Bytes(3, 9);
+  return record;
 }
 
 RenditionSet SomeSet() {
@@ -173,6 +185,8 @@ std::vector<Kind> AllKinds() {
       EncodeProfileRecord({RandomId<ProfileId>(1), 4, /*other_weights=*/true}),
       DecodeProfileRecord, EncodeProfileRecord));
   kinds.push_back(MakeKind("Job", EncodeJob(SomeJob()), DecodeJob, EncodeJob));
+  kinds.push_back(MakeKind("Quarantine", EncodeQuarantine(SomeQuarantine()),
+                           DecodeQuarantine, EncodeQuarantine));
   kinds.push_back(
       MakeKind("LastUse", EncodeLastUse(-1), DecodeLastUse, EncodeLastUse));
   kinds.push_back(MakeKind("Clock", EncodeClock(1), DecodeClock, EncodeClock));
@@ -312,6 +326,29 @@ TEST(JobRecordTest, TextsAreCutAndNotRefused) {
   const auto cut = DecodeJob(EncodeJob(job));
   ASSERT_TRUE(cut.ok()) << cut.status().ToString();
   EXPECT_EQ(cut->reason, std::string(kMaxJobTextBytes, 'x'));
+}
+
+TEST(QuarantineRecordTest, CutsWhatIsTooLongAndItsKeyNamesAPlace) {
+  QuarantineRecord record = SomeQuarantine();
+  record.reason.assign(2000, 'x');
+  record.copy.assign(100'000, 1);
+  const auto cut = DecodeQuarantine(EncodeQuarantine(record));
+  ASSERT_TRUE(cut.ok()) << cut.status().ToString();
+  EXPECT_EQ(cut->reason.size(), kMaxQuarantineReasonBytes);
+  EXPECT_EQ(cut->copy.size(), kMaxQuarantineCopyBytes);
+  for (const StoredPlace& place :
+       {StoredPlace::Of(ObjectSpace::kCommit, std::string("\0k", 2)),
+        StoredPlace::Of(HeadSpace::kSession, "s")}) {
+    const auto again = PlaceOfQuarantineKey(QuarantineKey(place));
+    ASSERT_TRUE(again.ok()) << again.status().ToString();
+    EXPECT_EQ(*again, place);
+  }
+  EXPECT_EQ(std::string(StoredPlace::Of(HeadSpace::kSession, "s").SpaceName()),
+            "session");
+  for (const char* key : {"quarantine/", "quarantine/x\1k", "quarantine/o\x63k",
+                          "quarantine/h\x06k", "quarantine/o\1", "job/o\1k"}) {
+    EXPECT_TRUE(PlaceOfQuarantineKey(key).status().Is(StatusCode::kDataLoss));
+  }
 }
 
 TEST(RecordVersionTest, KeepsWhichRenditionHasTheFlag) {
