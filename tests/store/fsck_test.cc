@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/store/catalogue_fixture.h"
+#include "tests/store/damage_fixture.h"
 
 namespace reprise {
 namespace {
 
-class FsckTest : public CatalogueFixture {
+class FsckTest : public DamageFixture {
  protected:
   FsckReport Check(FsckOptions options = {}) {
     const auto report = Fsck(catalogue_.get(), options);
@@ -15,23 +15,6 @@ class FsckTest : public CatalogueFixture {
     return report.ok() ? *report : FsckReport();
   }
 
-  std::string Key(const SegmentId& id) { return DomainKey(tenant_, id.view()); }
-  // Replaces an object's bytes, or removes it when there are none.
-  void Replace(ObjectSpace space, const std::string& key, ByteView bytes) {
-    const ObjectRef ref{space, key};
-    const auto removed = engine_->RemoveIfUntouched({&ref, 1}, UINT64_MAX);
-    ASSERT_TRUE(removed.ok() && *removed == 1);
-    if (bytes.empty()) return;
-    const ObjectPut put{space, key, bytes};
-    REPRISE_ASSERT_OK(engine_->Put({&put, 1}, 1, Durability::kWritten));
-  }
-  void FlipBit(ObjectSpace space, const std::string& key) {
-    const auto bytes = engine_->Get({space, key});
-    REPRISE_ASSERT_OK(bytes.status());
-    Bytes changed(bytes->view().begin(), bytes->view().end());
-    changed[changed.size() / 2] ^= 1;
-    Replace(space, key, changed);
-  }
   std::string FirstFrameKey(ObjectSpace space) {
     std::vector<ObjectStore::Listed> listed;
     EXPECT_TRUE(engine_->List(space, "", "", 1, &listed).ok());
@@ -150,6 +133,102 @@ TEST_F(FsckTest, FindsADamagedProfile) {
   EXPECT_TRUE(Check().findings.empty());
   FlipBit(ObjectSpace::kProfile, DomainKey(tenant_, id->view()));
   EXPECT_EQ(1u, Check().findings.size());
+}
+
+// --- Repair. ---
+
+TEST_F(FsckTest, DryRunSaysWhatARepairWouldDoAndChangesNothing) {
+  REPRISE_ASSERT_OK(worker_.Save("a", tokens_, {.ranks = 2}).status());
+  const auto ids = SegmentIdsOf(worker_.model(), tokens_);
+  const FrameRef frame = FramesOf(ids[1])[1];
+  Replace(frame.space, KeyOf(ids[1], frame), {});
+  for (int run = 0; run < 2; ++run) {
+    const FsckReport report = Check();
+    ASSERT_EQ(1u, report.findings.size());
+    EXPECT_EQ("frame", report.findings[0].kind);
+    EXPECT_FALSE(report.findings[0].is_set_aside);
+    ASSERT_EQ(1u, report.touched.size());
+    EXPECT_EQ("a", report.touched[0].session);
+    EXPECT_EQ(64u, report.touched[0].recompute_from_token);
+    EXPECT_EQ(200u, report.touched[0].tokens);
+    EXPECT_EQ(Tier::kTokens, report.touched[0].left);
+  }
+  EXPECT_EQ(2u, FramesOf(ids[1]).size());
+}
+
+TEST_F(FsckTest, RepairTakesOutWhatLostAFrameAndKeepsTheRest) {
+  REPRISE_ASSERT_OK(worker_.Save("a", tokens_, {.ranks = 2}).status());
+  REPRISE_ASSERT_OK(worker_.Save("b", ToyTokens(2, 64)).status());
+  const auto ids = SegmentIdsOf(worker_.model(), tokens_);
+  const FrameRef frame = FramesOf(ids[1])[1];
+  Replace(frame.space, KeyOf(ids[1], frame), {});
+  const FsckReport report = Check({.repair = true});
+  ASSERT_EQ(1u, report.findings.size());
+  EXPECT_TRUE(report.findings[0].is_set_aside);
+  ASSERT_EQ(1u, report.touched.size());
+  EXPECT_EQ(64u, report.touched[0].recompute_from_token);
+  EXPECT_TRUE(FramesOf(ids[1]).empty());
+  EXPECT_EQ(2u, FramesOf(ids[0]).size());
+  EXPECT_EQ(2u, FramesOf(ids[2]).size());
+  EXPECT_EQ(64u, RestorableTokens("a"));
+  // Consistent now; the session is named until it is saved again.
+  const FsckReport after = Check();
+  EXPECT_TRUE(after.findings.empty());
+  ASSERT_EQ(1u, after.touched.size());
+  EXPECT_EQ(64u, after.touched[0].recompute_from_token);
+  REPRISE_ASSERT_OK(worker_.Save("a", ToyTokens(1, 210), {.seed = 7}).status());
+  const FsckReport healed = Check();
+  EXPECT_TRUE(healed.findings.empty());
+  EXPECT_TRUE(healed.touched.empty());
+  EXPECT_EQ(210u, RestorableTokens("a"));
+}
+
+TEST_F(FsckTest, RepairOfAStagedRenditionKeepsTheStagesThatAreWhole) {
+  REPRISE_ASSERT_OK(worker_.Put(tokens_, StagedToy(), 0, 3));
+  REPRISE_ASSERT_OK(
+      worker_.Save("a", std::span(tokens_).first(192), StagedToy()).status());
+  const auto ids = SegmentIdsOf(worker_.model(), tokens_);
+  const std::vector<FrameRef> frames = FramesOf(ids[2]);
+  ASSERT_EQ(2, frames.back().stage);
+  Replace(frames.back().space, KeyOf(ids[2], frames.back()), {});
+  const FsckReport dry = Check();
+  ASSERT_EQ(1u, dry.touched.size());
+  EXPECT_EQ(128u, dry.touched[0].recompute_from_token);
+  EXPECT_EQ(Tier::kCoarse, dry.touched[0].left);
+  const FsckReport report = Check({.repair = true});
+  ASSERT_EQ(1u, report.touched.size());
+  EXPECT_EQ(128u, report.touched[0].recompute_from_token);
+  EXPECT_EQ(Tier::kCoarse, report.touched[0].left);
+  EXPECT_EQ(128u, RestorableTokens("a", Tier::kNear));
+  EXPECT_EQ(192u, RestorableTokens("a", Tier::kCoarse));
+  EXPECT_TRUE(Check().findings.empty());
+}
+
+TEST_F(FsckTest, NamesSessionsWhoseCommitsAndSegmentsAreGone) {
+  REPRISE_ASSERT_OK(worker_.Save("a", tokens_).status());
+  REPRISE_ASSERT_OK(worker_.Save("b", ToyTokens(2, 130)).status());
+  REPRISE_ASSERT_OK(worker_.Save("c", ToyTokens(3, 130)).status());
+  Replace(ObjectSpace::kCommit, DomainKey(tenant_, Session("b").head.view()),
+          {});
+  Replace(ObjectSpace::kSegment,
+          Key(SegmentIdsOf(worker_.model(), ToyTokens(3, 130))[1]), {});
+  for (const bool repair : {false, true}) {
+    const FsckReport report = Check({.repair = repair});
+    ASSERT_EQ(2u, report.findings.size());
+    EXPECT_EQ("commit", report.findings[0].kind);
+    EXPECT_EQ("segment", report.findings[1].kind);
+    ASSERT_EQ(2u, report.touched.size());
+    EXPECT_EQ("b", report.touched[0].session);
+    EXPECT_EQ(0u, report.touched[0].recompute_from_token);
+    EXPECT_EQ("c", report.touched[1].session);
+    EXPECT_EQ(64u, report.touched[1].recompute_from_token);
+  }
+  // Of the lost head nothing is known, but the name can be used again.
+  EXPECT_EQ(0u, Session("b").token_count);
+  REPRISE_ASSERT_OK(worker_.Save("b", ToyTokens(2, 130)).status());
+  REPRISE_ASSERT_OK(worker_.Save("c", ToyTokens(3, 140)).status());
+  EXPECT_EQ(130u, RestorableTokens("b"));
+  EXPECT_EQ(140u, RestorableTokens("c"));
 }
 
 }  // namespace
