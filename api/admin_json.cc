@@ -74,22 +74,57 @@ std::string CollectorReportJson(const CollectorReport& report) {
                {"expired_leases", report.expired_leases}});
 }
 
-std::string FsckReportJson(const FsckReport& report) {
+namespace {
+
+Json CheckJson(const FsckReport& report) {
   Json findings = Json::array();
   for (const FsckFinding& finding : report.findings) {
     findings.push_back(
         {{"what", finding.what},
+         {"kind", finding.kind},
+         {"set_aside", finding.is_set_aside},
          {"session", finding.session},
          {"recompute_from_token", finding.recompute_from_token}});
   }
-  return Dump({{"sessions", report.sessions},
-               {"commits", report.commits},
-               {"segments", report.segments},
-               {"renditions", report.renditions},
-               {"frames", report.frames},
-               {"frame_bytes", report.frame_bytes},
-               {"unreferenced", report.unreferenced},
-               {"findings", std::move(findings)}});
+  Json touched = Json::array();
+  for (const TouchedSession& session : report.touched) {
+    touched.push_back({{"session", session.session},
+                       {"tokens", session.tokens},
+                       {"recompute_from_token", session.recompute_from_token},
+                       {"left", TierName(session.left)},
+                       {"is_head", session.is_head}});
+  }
+  return {{"sessions", report.sessions},
+          {"commits", report.commits},
+          {"segments", report.segments},
+          {"renditions", report.renditions},
+          {"frames", report.frames},
+          {"frame_bytes", report.frame_bytes},
+          {"bytes_read", report.bytes_read},
+          {"unreferenced", report.unreferenced},
+          {"set_aside", report.set_aside},
+          {"finding_count", report.finding_count},
+          {"touched_count", report.touched_count},
+          {"findings", std::move(findings)},
+          {"touched", std::move(touched)}};
+}
+
+}  // namespace
+
+std::string FsckReportJson(const FsckReport& report) {
+  return Dump(CheckJson(report));
+}
+
+std::string ScrubReportJson(const JobRecord& record, uint64_t bytes_per_s,
+                            const FsckReport& report) {
+  Json json = {
+      {"phase", JobPhaseName(record.phase)}, {"holder", record.holder},
+      {"started_by", record.started_by},     {"started_ms", record.started_ms},
+      {"heartbeat_ms", record.heartbeat_ms}, {"bytes_per_s", bytes_per_s},
+      {"done_bytes", record.done},           {"total_bytes", record.total}};
+  if (!record.reason.empty()) json["reason"] = record.reason;
+  json["report"] = CheckJson(report);
+  return Dump(json);
 }
 
 std::string StatsJson(const StatsInput& input) {

@@ -2,6 +2,7 @@
 #ifndef REPRISE_API_ADMIN_JSON_H_
 #define REPRISE_API_ADMIN_JSON_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -9,14 +10,18 @@
 #include "api/metrics.h"
 #include "api/session_census.h"
 #include "base/status.h"
+#include "store/check_report.h"
 #include "store/collector.h"
 #include "store/engine.h"
-#include "store/fsck.h"
+#include "store/job_record.h"
 
 namespace reprise {
 
 std::string CollectorReportJson(const CollectorReport& report);
 std::string FsckReportJson(const FsckReport& report);
+// Where a scrub is; its "report" is FsckReportJson.
+std::string ScrubReportJson(const JobRecord& record, uint64_t bytes_per_s,
+                            const FsckReport& report);
 
 struct StatsInput {
   const ServerMetrics* metrics = nullptr;

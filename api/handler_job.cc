@@ -102,6 +102,27 @@ Result<JobHandle> StartCompaction(const HandlerCall& call,
   return call.context.compaction->Start(request);
 }
 
+Result<JobHandle> StartScrub(const HandlerCall& call, const wire::Job& job) {
+  ScrubRequest request;
+  request.action = static_cast<ScrubAction>(job.action());
+  switch (request.action) {
+    case ScrubAction::kRun:
+    case ScrubAction::kStatus:
+    case ScrubAction::kPause:
+    case ScrubAction::kResume:
+    case ScrubAction::kCancel:
+      break;
+    default:
+      return InvalidArgumentError(
+          "job: a scrub has no action " +
+          std::to_string(static_cast<unsigned>(job.action())));
+  }
+  if (job.bytes_per_s() > 0) {
+    request.bytes_per_s = static_cast<uint64_t>(job.bytes_per_s());
+  }
+  return call.context.jobs->StartScrub(request);
+}
+
 Result<JobHandle> Start(const HandlerCall& call, const wire::Job& job) {
   if (call.context.jobs == nullptr) {
     return UnimplementedError("job: this daemon runs none");
@@ -111,6 +132,8 @@ Result<JobHandle> Start(const HandlerCall& call, const wire::Job& job) {
       return call.context.jobs->StartCheck(job.read_frames());
     case wire::JobKind::kCollect:
       return call.context.jobs->StartCollection();
+    case wire::JobKind::kScrub:
+      return StartScrub(call, job);
     case wire::JobKind::kCompact:
       return StartCompaction(call, job);
   }

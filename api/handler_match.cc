@@ -19,8 +19,15 @@ wire::MatchRangeT RangeOf(const MatchedSegment& segment, uint32_t index) {
   return range;
 }
 
+// At `rate` bytes a second; 0: not known.
+float ExpectedMs(uint64_t bytes, double rate) {
+  if (rate <= 0) return 0;
+  return static_cast<float>(1000 * static_cast<double>(bytes) / rate);
+}
+
 // Runs of segments of one tier and basis.
-void AddRanges(const MatchResult& result, wire::MatchReplyT* reply) {
+void AddRanges(const MatchResult& result, double rate,
+               wire::MatchReplyT* reply) {
   for (uint32_t i = 0; i < result.matched.size(); i++) {
     wire::MatchRangeT next = RangeOf(result.matched[i], i);
     if (!reply->ranges.empty()) {
@@ -33,10 +40,14 @@ void AddRanges(const MatchResult& result, wire::MatchReplyT* reply) {
     }
     reply->ranges.push_back(std::make_unique<wire::MatchRangeT>(next));
   }
+  for (auto& range : reply->ranges) {
+    range->expected_ms = ExpectedMs(range->stored_bytes, rate);
+  }
   if (result.tail.has_value()) {
     auto index = static_cast<uint32_t>(result.matched.size());
     reply->tail =
         std::make_unique<wire::MatchRangeT>(RangeOf(*result.tail, index));
+    reply->tail->expected_ms = ExpectedMs(reply->tail->stored_bytes, rate);
     reply->tail_tokens = result.tail_tokens;
   }
 }
@@ -98,13 +109,10 @@ Result<HandlerReply> HandleMatch(const HandlerCall& call,
   REPRISE_CHECK(result.matched.size() <= segments.size());
 
   wire::MatchReplyT reply;
-  AddRanges(result, &reply);
+  const double rate = call.context.metrics->fetch_rate.bytes_per_second();
+  AddRanges(result, rate, &reply);
   reply.bytes_to_move = result.bytes_to_move;
-  double rate = call.context.metrics->fetch_rate.bytes_per_second();
-  if (rate > 0) {
-    reply.expected_ms = static_cast<float>(
-        1000 * static_cast<double>(result.bytes_to_move) / rate);
-  }
+  reply.expected_ms = ExpectedMs(result.bytes_to_move, rate);
   std::vector<SegmentId> ids = LeasedIds(request, result);
   if (match.lease_ms() > 0 && !ids.empty()) {
     REPRISE_ASSIGN_OR_RETURN(

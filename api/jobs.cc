@@ -11,29 +11,11 @@
 
 namespace reprise {
 
-JobState::Progress JobState::Get() const {
-  std::lock_guard lock(mutex_);
-  return progress_;
-}
-
-void JobState::Update(uint64_t done, uint64_t total, std::string detail) {
-  std::lock_guard lock(mutex_);
-  progress_.done = done;
-  progress_.total = total;
-  progress_.detail = std::move(detail);
-}
-
-void JobState::Finish(Status status, std::string json) {
-  std::lock_guard lock(mutex_);
-  progress_.finished = true;
-  progress_.status = std::move(status);
-  progress_.json = std::move(json);
-}
-
 Jobs::Jobs(Catalogue* catalogue, const Clock* clock, const JobsOptions& options)
     : catalogue_(catalogue),
       clock_(clock),
       options_(options),
+      scrubs_(catalogue, clock),
       next_collection_ms_(clock->MonotonicMs() + options.collect_interval_ms),
       next_clock_ms_(clock->MonotonicMs()),
       thread_([this] { Run(); }) {}
@@ -78,6 +60,17 @@ Result<JobHandle> Jobs::StartCollection() {
   return job;
 }
 
+Result<JobHandle> Jobs::StartScrub(const ScrubRequest& request) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return UnavailableError("job: the daemon is stopping");
+  }
+  // Not with the lock held: it may read the store.
+  Result<JobHandle> handle = scrubs_.Start(request);
+  wake_.notify_all();
+  return handle;
+}
+
 std::string Jobs::LastCollectionJson() const {
   std::lock_guard lock(mutex_);
   return last_collection_json_;
@@ -96,6 +89,7 @@ void Jobs::Run() {
       continue;
     }
     if (RunOneCheck(&lock)) continue;
+    StepScrub(&lock);
     int64_t now = clock_->MonotonicMs();
     if (collector_ == nullptr && collection_is_due()) {
       collector_ = MakeCollector(catalogue_, options_.collector);
@@ -106,9 +100,13 @@ void Jobs::Run() {
       StepCollection(&lock);
     } else {
       int64_t until = collector_ != nullptr ? resting_until_ms_ : now + 1000;
+      if (is_scrubbing_) until = std::min(until, scrubs_.wait_until_ms());
       Rest(&lock, until - now);
     }
   }
+  lock.unlock();
+  scrubs_.Stop();
+  lock.lock();
   Status stopped = UnavailableError("job: the daemon is stopping");
   for (const Check& check : checks_) check.job->Finish(stopped, "");
   for (const JobHandle& job : wanted_collections_) job->Finish(stopped, "");
@@ -148,6 +146,13 @@ bool Jobs::RunOneCheck(std::unique_lock<std::mutex>* lock) {
   }
   lock->lock();
   return true;
+}
+
+void Jobs::StepScrub(std::unique_lock<std::mutex>* lock) {
+  lock->unlock();
+  const bool is_scrubbing = scrubs_.Step();
+  lock->lock();
+  is_scrubbing_ = is_scrubbing;
 }
 
 void Jobs::KeepTime(std::unique_lock<std::mutex>* lock) {

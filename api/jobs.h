@@ -1,6 +1,6 @@
 // Work on the whole store, on one thread beside live traffic: collections of
-// garbage, by themselves at an interval or on request, and checks. It also
-// writes down every minute what time it is (store/clock_guard.h).
+// garbage, by themselves at an interval or on request, checks, and scrubs. It
+// also writes down every minute what time it is (store/clock_guard.h).
 #ifndef REPRISE_API_JOBS_H_
 #define REPRISE_API_JOBS_H_
 
@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "api/job_state.h"
+#include "api/scrub_runner.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "store/catalogue.h"
@@ -31,27 +33,6 @@ struct JobsOptions {
 };
 
 // Thread-safe.
-class JobState {
- public:
-  struct Progress {
-    uint64_t done = 0;
-    uint64_t total = 0;  // as far as known
-    bool finished = false;
-    Status status;       // of a finished one
-    std::string json;    // its report
-    std::string detail;  // how far it is, as JSON; empty: nothing to tell
-  };
-  Progress Get() const;
-  void Update(uint64_t done, uint64_t total, std::string detail = {});
-  void Finish(Status status, std::string json);
-
- private:
-  mutable std::mutex mutex_;
-  Progress progress_;
-};
-using JobHandle = std::shared_ptr<JobState>;
-
-// Thread-safe.
 class Jobs {
  public:
   // Neither is owned; both outlive this.
@@ -63,6 +44,9 @@ class Jobs {
   Result<JobHandle> StartCheck(bool read_frames);
   // A collection that begins after this call; one serves all who wait for it.
   Result<JobHandle> StartCollection();
+
+  // A scrub, or what to do about one; one serves all who ask.
+  Result<JobHandle> StartScrub(const ScrubRequest& request);
 
   // Lets nothing new begin and ends the job under way soon; it and those that
   // wait answer kUnavailable.
@@ -81,6 +65,7 @@ class Jobs {
   void Run();
   // All with mutex_ held by `lock`, which they release while they work.
   bool RunOneCheck(std::unique_lock<std::mutex>* lock);
+  void StepScrub(std::unique_lock<std::mutex>* lock);
   void KeepTime(std::unique_lock<std::mutex>* lock);
   void StepCollection(std::unique_lock<std::mutex>* lock);
   void EndCollection(const Status& status);
@@ -98,6 +83,8 @@ class Jobs {
   std::vector<JobHandle> wanted_collections_;  // for the next one
   std::vector<JobHandle> served_collections_;  // by the one under way
   std::unique_ptr<Collector> collector_;
+  ScrubRunner scrubs_;
+  bool is_scrubbing_ = false;
   int64_t resting_until_ms_ = 0;
   int64_t next_collection_ms_ = 0;
   int64_t next_clock_ms_ = 0;

@@ -164,6 +164,7 @@ class ClientImpl final : public Client {
       const std::function<void(uint64_t, uint64_t)>& progress) override;
   Result<std::string> RunCollection() override;
   Result<std::string> Compact(const CompactCall& call) override;
+  Result<std::string> Scrub(const ScrubCall& call) override;
 
   Traffic traffic() const override {
     return {core_.traffic.sent_bytes, core_.traffic.received_bytes};
@@ -270,6 +271,7 @@ Result<MatchResultInfo> ClientImpl::Match(const Model& model,
   MatchResultInfo out;
   out.tokens = match.stored.tokens(chain);
   out.ranges = std::move(match.ranges);
+  out.costs = std::move(match.costs);
   out.bytes_to_move = match.bytes_to_move;
   out.expected_ms = match.expected_ms;
   if (match.lease != 0 && out.tokens > 0) {
@@ -564,6 +566,17 @@ Result<std::string> ClientImpl::Compact(const CompactCall& call) {
   job.idle_plus_ms = call.idle_plus_ms;
   job.encode_bytes_per_s = call.encode_bytes_per_s;
   return RunJob(job, call.progress);
+}
+
+Result<std::string> ClientImpl::Scrub(const ScrubCall& call) {
+  wire::JobT job;
+  job.kind = wire::JobKind::kScrub;
+  job.action = static_cast<wire::CompactAction>(call.action);
+  job.bytes_per_s =
+      static_cast<int64_t>(std::min<uint64_t>(call.bytes_per_s, INT64_MAX));
+  return RunJob(job, [&](uint64_t done, uint64_t total, std::string_view) {
+    if (call.progress != nullptr) call.progress(done, total);
+  });
 }
 
 }  // namespace

@@ -99,10 +99,20 @@ struct MatchOptions {
   int64_t lease_ms = 0;
 };
 
+// What it takes to restore a range.
+struct MatchCost {
+  uint64_t bytes_to_move = 0;
+  double expected_ms = 0;  // at the rate that the daemon saw last; 0: not known
+  bool operator==(const MatchCost&) const = default;
+};
+
 // How much of a prompt is stored.
 struct MatchResultInfo {
   uint64_t tokens = 0;  // of the longest stored prefix
+  // Adjacent, from token 0 on: a caller may restore up to where one of them
+  // ends, and recompute from there.
   std::vector<TierRange> ranges;
+  std::vector<MatchCost> costs;  // of each of the ranges
   uint64_t bytes_to_move = 0;
   double expected_ms = 0;  // 0: not known yet
   // Plain bytes that any process can hand to RestoreRequest::match while the
@@ -258,8 +268,12 @@ struct RestoreResult {
   // stages were lost, it is less than was announced, but not below `lowest`.
   RestoreInfo info;
   // Tokens [info.first_token, valid_end) are in the sink, in all layers.
-  // Recompute from valid_end on.
   uint64_t valid_end = 0;
+  // The first token that must be recomputed, which is valid_end; absent when
+  // all that was asked for is in the sink. What is stored is then worse than
+  // `lowest`, damaged or gone, or its tokens themselves are: who computes the
+  // state from here on and saves it makes it whole again.
+  std::optional<uint64_t> recompute_from;
   // Positions before valid_end that have no KV, ascending: their rows in the
   // sink are zeros, which nothing must attend to.
   std::vector<uint64_t> dropped;
@@ -386,6 +400,22 @@ struct CompactCall {
       progress;
 };
 
+// What the daemon is asked about scrubs: everything in its store read and
+// verified at a rate, what is damaged set aside.
+struct ScrubCall {
+  enum class Action : uint8_t {
+    kRun = 1,  // or go on with one; one that is under way is this one
+    kStatus = 3,
+    kPause = 4,
+    kResume = 5,  // kNotFound when none is under way
+    kCancel = 6,
+  };
+  Action action = Action::kRun;
+  uint64_t bytes_per_s = 0;  // 0: as it was, or the daemon's default
+  // Now and then, with bytes; may be null.
+  std::function<void(uint64_t done, uint64_t total)> progress;
+};
+
 class Client {
  public:
   // Connects and says hello. kUnavailable, kDeadlineExceeded.
@@ -496,6 +526,10 @@ class Client {
   // what was asked for is done, a run after hours. A run goes on when this call
   // ends early. kUnimplemented of daemons that know of none.
   virtual Result<std::string> Compact(const CompactCall& call) = 0;
+
+  // The report as JSON, when what was asked for is done; a scrub goes on when
+  // this call ends early.
+  virtual Result<std::string> Scrub(const ScrubCall& call) = 0;
 
   // Bytes that this client has sent and received since it was made.
   struct Traffic {

@@ -124,6 +124,10 @@ Result<RestoreResult> Restorer::Run() {
   }
   result_.info.ranges = RangesOf(manifest_);
   result_.valid_end = ValidEnd();
+  const uint64_t wanted =
+      std::max(request_.first_token,
+               std::min(request_.end_token, manifest_.token_count));
+  if (result_.valid_end < wanted) result_.recompute_from = result_.valid_end;
   result_.dropped = decoder_->Dropped(result_.valid_end);
   decoder_->AddStats(&result_);
   result_.total_ms =

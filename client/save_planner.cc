@@ -28,7 +28,8 @@ Status CheckHeadIsPrefix(const SessionHead& head, const TokenChain& chain) {
       static_cast<uint32_t>(head.last_first_token / kSegmentTokens);
   // What both have of the head's last part, compared token by token.
   const uint64_t end = std::min<uint64_t>(head.tokens, tokens.size());
-  for (uint64_t i = head.last_first_token; i < end; ++i) {
+  const bool is_lost = head.last_tokens.empty();
+  for (uint64_t i = head.last_first_token; i < end && !is_lost; ++i) {
     if (head.last_tokens[i - head.last_first_token] != tokens[i]) {
       return NoPrefix("token " + std::to_string(i) + " differs");
     }
@@ -38,9 +39,15 @@ Status CheckHeadIsPrefix(const SessionHead& head, const TokenChain& chain) {
                     " tokens, given are " + std::to_string(tokens.size()));
   }
   const SegmentId parent = chain.parent(item);
-  const SegmentId last = head.last_tokens.size() == kSegmentTokens
-                             ? ChildSegmentId(parent, head.last_tokens)
-                             : TailId(parent, head.last_tokens);
+  // Lost ones must be the caller's, for they have this name; those that a cut
+  // left out nobody can name any more.
+  const std::span<const TokenId> own =
+      is_lost ? tokens.subspan(head.last_first_token,
+                               head.tokens - head.last_first_token)
+              : std::span<const TokenId>(head.last_tokens);
+  const SegmentId last = own.size() == kSegmentTokens
+                             ? ChildSegmentId(parent, own)
+                             : TailId(parent, own);
   if (last != head.last) {
     return NoPrefix("a token before " + std::to_string(head.last_first_token) +
                     " differs");

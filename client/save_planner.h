@@ -68,7 +68,8 @@ struct SessionHead {
   // The last segment or tail; unused when tokens is 0.
   SegmentId last;
   uint64_t last_first_token = 0;
-  std::vector<TokenId> last_tokens;  // all of it, also what a cut left out
+  // All of it, also what a cut left out; empty when they are lost.
+  std::vector<TokenId> last_tokens;
   std::vector<TokenId> pending;
 
   bool exists() const { return version.incarnation != 0; }

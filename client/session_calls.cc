@@ -34,16 +34,20 @@ Status LoadEnd(ClientCore* core, const std::shared_ptr<CallContext>& call,
   REPRISE_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(answer));
   head->pending = std::move(manifest.pending);
   if (head->tokens == 0) return Status();
-  if (manifest.segments.size() != 1 ||
-      manifest.segments[0].first_token != fetch.first_token ||
-      manifest.segments[0].end_token() != head->tokens ||
-      manifest.segments[0].tokens.size() < manifest.segments[0].token_count) {
+  const bool fits = manifest.segments.size() == 1 &&
+                    (manifest.segments[0].tokens.empty() ||
+                     (manifest.segments[0].first_token == fetch.first_token &&
+                      manifest.segments[0].end_token() == head->tokens &&
+                      manifest.segments[0].tokens.size() >=
+                          manifest.segments[0].token_count));
+  if (!fits) {
     return DataLossError("session: what it ends with is lost, at token " +
                          std::to_string(fetch.first_token));
   }
+  // Its tokens may be lost; its name proves them to who has them.
   ManifestSegment& last = manifest.segments[0];
   head->last = last.id;
-  head->last_first_token = last.first_token;
+  head->last_first_token = fetch.first_token;
   head->last_tokens = std::move(last.tokens);
   return Status();
 }
@@ -66,6 +70,7 @@ Status TakeRange(const wire::MatchRange& range, const TokenChain& chain,
   out->ranges.push_back({first * kSegmentTokens,
                          (first + range.segment_count()) * kSegmentTokens, tier,
                          basis});
+  out->costs.push_back({range.stored_bytes(), range.expected_ms()});
   return Status();
 }
 
@@ -86,11 +91,16 @@ Status TakeTail(const wire::MatchReply& reply, const TokenChain& chain,
   out->stored.tail = WorseOf(tier, basis);
   const TierRange range{segments * kSegmentTokens, chain.tokens().size(), tier,
                         basis};
+  const MatchCost cost{reply.tail()->stored_bytes(),
+                       reply.tail()->expected_ms()};
   if (!out->ranges.empty() && out->ranges.back().tier == tier &&
       out->ranges.back().basis == basis) {
     out->ranges.back().end_token = range.end_token;
+    out->costs.back().bytes_to_move += cost.bytes_to_move;
+    out->costs.back().expected_ms += cost.expected_ms;
   } else {
     out->ranges.push_back(range);
+    out->costs.push_back(cost);
   }
   return Status();
 }

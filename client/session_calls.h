@@ -35,6 +35,7 @@ Result<ModelSpec> FetchModelSpec(ClientCore* core,
 struct MatchAnswer {
   StoredPrefix stored;
   std::vector<TierRange> ranges;
+  std::vector<MatchCost> costs;  // of each of the ranges
   uint64_t bytes_to_move = 0;
   double expected_ms = 0;
   uint64_t lease = 0;

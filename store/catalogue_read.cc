@@ -287,6 +287,9 @@ Result<FetchPlan> CatalogueImpl::PlanFetch(const DomainId& tenant,
     segment.id = wanted[i].id;
     segment.rendition = ChooseRendition(stored[i], touch.has_value(), wish);
     if (stored[i].status.ok()) segment.segment = std::move(stored[i].segment);
+    // Where it stands is known, whatever became of its record.
+    segment.segment.first_token =
+        static_cast<uint32_t>((range.first + i) * kSegmentTokens);
     if (!by_session && wanted[i].space == ObjectSpace::kTail) {
       plan.token_count += segment.segment.tokens.size();
     }

@@ -24,6 +24,25 @@ void SplitKey(std::string_view key, DomainId* domain, SegmentId* segment) {
 
 }  // namespace
 
+Status DropAllRenditions(Catalogue* catalogue, const DomainId& domain,
+                         const SegmentId& segment) {
+  const std::string key = DomainKey(domain, segment.view());
+  const Result<HeadRecord> head =
+      catalogue->engine()->GetHead(HeadSpace::kRendition, key);
+  if (head.status().Is(StatusCode::kNotFound)) return Status();
+  if (!head.ok()) return head.status();
+  const Result<RenditionSet> set = DecodeRenditionSet(head->value.view());
+  if (!set.ok() || set->renditions.empty()) return Status();
+  RenditionDrop drop;
+  drop.segment = segment;
+  drop.lowest = Tier::kTokens;
+  for (const Rendition& each : set->renditions) {
+    drop.renditions.push_back(each.id);
+  }
+  std::vector<SinkOutcome> outcomes;
+  return catalogue->DropNamed(domain, {&drop, 1}, &outcomes);
+}
+
 const CheckedModel& CheckedModels::Get(const DomainId& domain,
                                        const ModelId& id) {
   const auto key = std::make_pair(domain, id);

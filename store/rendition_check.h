@@ -62,6 +62,11 @@ struct RecordVerdict {
   }
 };
 
+// Leaves a segment without any rendition: what can't be read without its record
+// is not to be taken for stored.
+Status DropAllRenditions(Catalogue* catalogue, const DomainId& domain,
+                         const SegmentId& segment);
+
 // Not thread-safe.
 class RenditionChecker {
  public:

@@ -65,6 +65,10 @@ class ScrubJob {
   const JobRecord& record() const { return record_; }
   uint64_t bytes_per_s() const { return bytes_per_s_; }
 
+  // Writes down where it is, still running: who stops now is gone on with at
+  // once. Not thread-safe.
+  Status Checkpoint() { return Write(JobPhase::kRunning); }
+
   // Thread-safe. The next step ends it.
   void Pause() { asked_ = JobPhase::kPaused; }
   void Cancel() { asked_ = JobPhase::kCancelled; }

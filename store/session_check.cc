@@ -236,8 +236,12 @@ Status SessionChecker::CheckOne(const SegmentRef& ref, uint64_t token,
       session_.reset();
       return Status();
     }
+    const bool is_object = !again[0].status.ok();
+    if (is_object && set_aside_) {
+      REPRISE_RETURN_IF_ERROR(
+          DropAllRenditions(catalogue_, session.record.domain, ref.id));
+    }
     if (bad == nullptr) {
-      const bool is_object = !again[0].status.ok();
       const bool is_tail = ref.space == ObjectSpace::kTail;
       const size_t finding =
           book_->Add({.kind = !is_object ? "rendition"

@@ -25,6 +25,7 @@ constexpr char kFooter[] = R"(Examples:
   reprise profile put klt M.klt        use a profile that was made elsewhere
   reprise plan --context 131072 --memory 80GB
   reprise fsck --dir /var/lib/reprise  check a store whose daemon is stopped
+  reprise scrub --rate 32MB            read and verify all, beside live traffic
   reprise compact run --dir /var/lib/reprise
                                        let idle sessions sink
   reprise eval --help                  what codecs cost in quality, on a model
@@ -119,6 +120,7 @@ int main(int argc, char** argv) {
   reprise::AddPolicyCommands(&app, &context);
   reprise::AddTransferCommands(&app, &context);
   reprise::AddStoreCommands(&app, &context);
+  reprise::AddScrubCommands(&app, &context);
   reprise::AddModelCommands(&app, &context);
   reprise::AddCalibrateCommand(&app, &context);
   reprise::AddProfileCommands(&app, &context);

@@ -42,6 +42,7 @@ struct CommandContext {
 void AddSessionCommands(CLI::App* app, CommandContext* context);
 void AddPolicyCommands(CLI::App* app, CommandContext* context);
 void AddStoreCommands(CLI::App* app, CommandContext* context);
+void AddScrubCommands(CLI::App* app, CommandContext* context);
 void AddTransferCommands(CLI::App* app, CommandContext* context);
 void AddModelCommands(CLI::App* app, CommandContext* context);
 void AddCalibrateCommand(CLI::App* app, CommandContext* context);

@@ -216,15 +216,24 @@ Status RunMatch(CommandContext* context, const std::string& model_hex,
   REPRISE_ASSIGN_OR_RETURN(const auto match,
                            client->Match(model, tokens, options));
   json ranges = json::array();
-  Table table({">from token", ">to", "tier", "basis"});
-  for (const TierRange& range : match.ranges) {
+  Table table({">from token", ">to", "tier", "basis", ">to move", ">ms"});
+  for (size_t i = 0; i < match.ranges.size(); ++i) {
+    const TierRange& range = match.ranges[i];
+    const MatchCost& cost = match.costs[i];
     ranges.push_back({{"first_token", range.first_token},
                       {"end_token", range.end_token},
                       {"tier", TierName(range.tier)},
-                      {"basis", TierName(range.basis)}});
+                      {"basis", TierName(range.basis)},
+                      {"bytes_to_move", cost.bytes_to_move},
+                      {"expected_ms", cost.expected_ms}});
+    // Not known before anything was fetched.
     table.Add({FormatCount(range.first_token), FormatCount(range.end_token),
                std::string(TierName(range.tier)),
-               std::string(TierName(range.basis))});
+               std::string(TierName(range.basis)),
+               FormatBytes(cost.bytes_to_move),
+               cost.expected_ms > 0
+                   ? FormatCount(static_cast<uint64_t>(cost.expected_ms + 0.5))
+                   : "?"});
   }
   context->Show({{"tokens", match.tokens},
                  {"asked", tokens.size()},

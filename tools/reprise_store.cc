@@ -9,6 +9,7 @@
 #include "codec/frame.h"
 #include "store/fsck.h"
 #include "store/rocks_engine.h"
+#include "tools/check_text.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
 #include "tools/scratch_sink.h"
@@ -56,30 +57,11 @@ Status RunVerify(CommandContext* context, const std::string& session) {
                        std::to_string(tokens));
 }
 
-std::string FsckText(const json& report) {
-  std::string text;
-  Table table({"what", ">count"});
-  for (const auto& [key, value] : report.items()) {
-    if (value.is_number()) table.Add({key, FormatCount(value)});
-  }
-  text = table.ToString();
-  for (const json& finding : report.value("findings", json::array())) {
-    text += "damage: " + finding.value("what", "");
-    const std::string session = finding.value("session", "");
-    if (!session.empty()) {
-      text += "; session " + Printable(session) +
-              " must be recomputed from token " +
-              FormatCount(finding.value("recompute_from_token", uint64_t{0}));
-    }
-    text += "\n";
-  }
-  return text;
-}
-
 struct FsckArguments {
   std::string dir;
   bool quick = false;
   bool accept_loss = false;
+  bool repair = false;
 };
 
 Result<std::string> FsckOffline(const FsckArguments& arguments) {
@@ -93,6 +75,7 @@ Result<std::string> FsckOffline(const FsckArguments& arguments) {
   Progress progress("fsck");
   FsckOptions fsck;
   fsck.read_frames = !arguments.quick;
+  fsck.repair = arguments.repair;
   fsck.progress = [&](uint64_t done, uint64_t total) {
     progress.Update(done, total);
   };
@@ -115,10 +98,14 @@ Status RunFsckCommand(CommandContext* context, const FsckArguments& arguments) {
                                : FsckOffline(arguments));
   const json report = json::parse(text, nullptr, false);
   if (report.is_discarded()) return DataLossError("fsck: report is no JSON");
-  context->Show(report, FsckText(report));
-  const size_t findings = report.value("findings", json::array()).size();
-  if (findings == 0) return Status();
-  return DataLossError("fsck: " + std::to_string(findings) + " findings");
+  const bool would_repair = !arguments.repair && !arguments.dir.empty() &&
+                            report.value("finding_count", uint64_t{0}) > 0;
+  context->Show(
+      report, CheckText(report) +
+                  (would_repair ? "nothing was changed: --repair takes out of "
+                                  "the records what can't be read\n"
+                                : ""));
+  return CheckOutcome("fsck", report);
 }
 
 Status RunCollectCommand(CommandContext* context) {
@@ -126,7 +113,7 @@ Status RunCollectCommand(CommandContext* context) {
   REPRISE_ASSIGN_OR_RETURN(const std::string text, client->RunCollection());
   const json report = json::parse(text, nullptr, false);
   if (report.is_discarded()) return DataLossError("gc: report is no JSON");
-  context->Show(report, FsckText(report));
+  context->Show(report, CheckText(report));
   return Status();
 }
 
@@ -187,6 +174,8 @@ void AddStoreCommands(CLI::App* app, CommandContext* context) {
   fsck->add_flag("--quick", arguments->quick, "records only, no frames");
   fsck->add_flag("--accept-loss", arguments->accept_loss,
                  "open a damaged log; what follows is lost")
+      ->needs(dir);
+  fsck->add_flag("--repair", arguments->repair, "drop what names lost frames")
       ->needs(dir);
   fsck->callback([context, arguments] {
     context->run = [=] { return RunFsckCommand(context, *arguments); };

@@ -165,7 +165,7 @@ TEST_F(HandlerTest, RunsJobsOnlyWhereThereAreAny) {
   EXPECT_EQ(report.error_message(), "");
   EXPECT_GT(report.As<wire::JobReply>().json()->size(), 0u);
   wire::JobT unknown;
-  unknown.kind = static_cast<wire::JobKind>(3);
+  unknown.kind = static_cast<wire::JobKind>(99);
   EXPECT_EQ(Code(MessageType::kJob, unknown), kInvalid);
   context_.jobs = nullptr;
 }

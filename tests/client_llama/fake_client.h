@@ -161,6 +161,7 @@ class FakeClient : public Client {
   }
   Result<std::string> RunCollection() override { return No(); }
   Result<std::string> Compact(const CompactCall&) override { return No(); }
+  Result<std::string> Scrub(const ScrubCall&) override { return No(); }
   Traffic traffic() const override { return {}; }
 
  private:
