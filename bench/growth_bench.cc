@@ -13,31 +13,13 @@
 #include "bench/bench.h"
 #include "bench/daemon_process.h"
 #include "bench/kv_file.h"
+#include "bench/kv_memory.h"
 #include "client/client.h"
 
 namespace reprise::bench {
 namespace {
 
 constexpr uint64_t kLengths[] = {128, 256, 512, 1024};
-
-// What a dump's planes are, as an engine's memory.
-template <typename Memory, typename Byte>
-Memory MemoryOver(const KvDump& dump, Byte* planes, uint64_t token_count) {
-  Memory memory;
-  memory.token_count = token_count;
-  for (const LayerSpec& layer : dump.spec.layers) {
-    for (const PlaneSpec& plane : layer.planes) {
-      const int64_t element = DTypeBytes(plane.dtype);
-      const auto row = static_cast<int64_t>(plane.token_bytes());
-      memory.planes.push_back({.base = planes,
-                               .token_stride_bytes = row,
-                               .head_stride_bytes = element * plane.dim,
-                               .element_stride_bytes = element});
-      planes += plane.token_bytes() * dump.tokens.size();
-    }
-  }
-  return memory;
-}
 
 struct Setup {
   KvDump train, dump;
