@@ -18,6 +18,10 @@ namespace {
 // Of the threads that decode and encode, and so of those that they make: on
 // Linux the value is a thread's own. Live traffic goes first.
 constexpr int kNiceness = 10;
+// Frames that are synced together. Whoever writes meanwhile waits for it, and
+// every fetch writes its lease: many short syncs stand less in its way than few
+// long ones.
+constexpr uint64_t kBatchBytes = 1 << 20;
 // The clock may be moved by hand: look again soon.
 constexpr auto kLongestRest = std::chrono::milliseconds(200);
 
@@ -120,6 +124,7 @@ std::unique_ptr<DaemonCompaction::Running> DaemonCompaction::MakeRun(
   RunOptions options;
   options.job.sinker.bytes_per_s =
       request.bytes_per_s.value_or(options_.bytes_per_s);
+  options.job.sinker.batch_bytes = kBatchBytes;
   options.job.sinker.threads =
       request.threads > 0 ? request.threads : options_.threads;
   options.job.step_tasks = options_.step_tasks;
