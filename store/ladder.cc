@@ -9,9 +9,9 @@ double DefaultMaxRelativeError(Tier tier) {
     case Tier::kExact:
       return 0;
     case Tier::kNear:
-      return 0.75;
-    case Tier::kCoarse:
       return 0.95;
+    case Tier::kCoarse:
+      return 1.05;
     case Tier::kArchive:
     case Tier::kTokens:
       break;
