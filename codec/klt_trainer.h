@@ -1,6 +1,6 @@
 // Trains profiles of `klt` from values alone: the fall-back where no gradients
 // of the model are at hand (tools/calibrate has them). Such a profile takes
-// two to four times the bits for the same quality, and its notes say what it
+// two to three times the bits for the same quality, and its notes say what it
 // is.
 #ifndef REPRISE_CODEC_KLT_TRAINER_H_
 #define REPRISE_CODEC_KLT_TRAINER_H_

@@ -20,7 +20,7 @@ namespace {
 using nlohmann::json;
 
 constexpr char kStatisticsOnly[] =
-    "made from statistics only: two to four times the bits of one with "
+    "made from statistics only: two to three times the bits of one with "
     "sensitivities (calibrate klt --sensitivity)\n";
 
 struct CalibrateArguments {
