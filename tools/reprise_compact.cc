@@ -1,8 +1,5 @@
 // compact run, status, pause, resume, cancel: sessions sink down their ladders,
 // by a daemon or in the store of one that is stopped.
-#include <pthread.h>
-#include <signal.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
@@ -11,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "base/clock.h"
@@ -22,6 +18,7 @@
 #include "tools/compaction/reclaim_hook.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
+#include "tools/signal_pause.h"
 #include "tools/stopped_store.h"
 #include "tools/table.h"
 
@@ -38,46 +35,6 @@ struct CompactArguments {
   uint64_t until_below_bytes = 0;
   uint64_t profile_memory_bytes = 0;
   std::string idle_plus;  // a rehearsal
-};
-
-// Holds back the signals to stop, from its making on. Once there is a run, the
-// first of them pauses it; a second one ends the program, whose job is then
-// gone on with like one that crashed.
-class SignalPause {
- public:
-  SignalPause() {
-    sigemptyset(&signals_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      sigaddset(&signals_, signal);
-    }
-    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
-  }
-  ~SignalPause() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  void Begin(CompactionRun* run) {
-    done_ = false;
-    thread_ = std::thread([this, run] { Wait(run); });
-  }
-  // The run may go away then. REQUIRES: Begin.
-  void End() {
-    done_ = true;
-    thread_.join();
-  }
-
- private:
-  void Wait(CompactionRun* run) {
-    constexpr timespec kLook{0, 50'000'000};
-    while (!done_) {
-      if (sigtimedwait(&signals_, nullptr, &kLook) < 0) continue;
-      run->Pause();
-      pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
-    }
-  }
-
-  sigset_t signals_;
-  sigset_t before_;
-  std::atomic<bool> done_ = false;
-  std::thread thread_;
 };
 
 std::string RatioText(uint64_t before, uint64_t after) {
@@ -277,7 +234,7 @@ Status RunOffline(CommandContext* context, const CompactArguments& arguments) {
   };
   CompactionRun run(store.catalogue.get(), std::move(rules), options,
                     std::move(hooks));
-  signals.Begin(&run);
+  signals.Begin([&run] { run.Pause(); });
   const Status status = run.Run();
   signals.End();
   const RunProgress progress = run.Progress();

@@ -1,5 +1,6 @@
 // profile put, get, list: the profiles of codecs, for files and models.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -102,11 +103,41 @@ std::string MadeFrom(CodecId codec, ByteView bytes) {
                                                            : "sensitivities";
 }
 
+// {"near": 0.0014, ...}: the KL in nats that was measured of each tier when the
+// profile was made, as far as its notes have it.
+json MeasuredKl(CodecId codec, ByteView bytes) {
+  json out = json::object();
+  if (codec != CodecId::kKlt) return out;
+  const auto profile = KltProfile::Parse(bytes);
+  if (!profile.ok()) return out;
+  const json notes = json::parse((*profile)->notes(), nullptr, false);
+  if (!notes.is_object() || !notes.contains("tiers")) return out;
+  for (const char* tier : {"near", "coarse", "archive"}) {
+    const json::json_pointer place("/tiers/" + std::string(tier) + "/kl");
+    const json kl = notes.value(place, json());
+    if (kl.is_number()) out[tier] = kl;
+  }
+  return out;
+}
+
+std::string MeasuredKlText(const json& measured) {
+  std::string text;
+  for (const char* tier : {"near", "coarse", "archive"}) {
+    if (!measured.contains(tier)) continue;
+    char number[32];
+    std::snprintf(number, sizeof(number), " %.2g",
+                  measured[tier].get<double>());
+    text += (text.empty() ? "" : ", ") + std::string(tier) + number;
+  }
+  return text.empty() ? "-" : text;
+}
+
 Status RunList(CommandContext* context) {
   REPRISE_ASSIGN_OR_RETURN(Client * client, context->Connect());
   REPRISE_ASSIGN_OR_RETURN(const std::vector<ModelId> models,
                            ModelsWithSessions(client));
-  Table table({"model", "codec", "profile", ">bytes", "made from", "weights"});
+  Table table({"model", "codec", "profile", ">bytes", "made from", "weights",
+               "KL then measured"});
   json list = json::array();
   for (const ModelId& id : models) {
     REPRISE_ASSIGN_OR_RETURN(const ModelSpec spec, client->GetModelSpec(id));
@@ -116,15 +147,18 @@ Status RunList(CommandContext* context) {
                                client->GetProfile(use.profile));
       const std::string name(CodecIdName(use.codec));
       const std::string made_from = MadeFrom(use.codec, bytes);
+      const json measured_kl = MeasuredKl(use.codec, bytes);
       table.Add({id.ShortHex(), name, use.profile.ShortHex(),
                  FormatBytes(bytes.size()), made_from,
-                 use.other_weights ? "others, accepted" : "its own"});
+                 use.other_weights ? "others, accepted" : "its own",
+                 MeasuredKlText(measured_kl)});
       list.push_back({{"model", id.Hex()},
                       {"codec", name},
                       {"profile", use.profile.Hex()},
                       {"profile_bytes", bytes.size()},
                       {"made_from", made_from},
-                      {"other_weights", use.other_weights}});
+                      {"other_weights", use.other_weights},
+                      {"measured_kl", measured_kl}});
     }
   }
   context->Show(list,

@@ -547,7 +547,11 @@ TEST_F(RepriseCliTest, PutsGetsAndListsProfiles) {
   json listed = klt_of(RunJson("profile list"));
   EXPECT_EQ(listed["made_from"], "statistics only");
   EXPECT_EQ(listed["other_weights"], false);
+  EXPECT_EQ(listed["measured_kl"], json::object());
 
+  parts.notes =
+      R"({"tiers": {"near": {"kl": 0.00137}, "coarse": {"kl": 0.0099},)"
+      R"( "archive": {"bpv": 1}}})";
   parts.weights = Sha256(AsBytes("other"));
   parts.kind = KltProfileKind::kSensitivities;
   ExpectFailure("profile put klt " + file(), "--accept-other-weights");
@@ -555,7 +559,11 @@ TEST_F(RepriseCliTest, PutsGetsAndListsProfiles) {
   listed = klt_of(RunJson("profile list"));
   EXPECT_EQ(listed["made_from"], "sensitivities");
   EXPECT_EQ(listed["other_weights"], true);
-  EXPECT_TRUE(Holds(Run("profile list").out, "others, accepted"));
+  EXPECT_EQ(listed["measured_kl"],
+            json({{"near", 0.00137}, {"coarse", 0.0099}}));
+  const std::string table = Run("profile list").out;
+  EXPECT_TRUE(Holds(table, "others, accepted"));
+  EXPECT_TRUE(Holds(table, "near 0.0014, coarse 0.0099")) << table;
   EXPECT_EQ(RunJson("show chat-1")["other_weights_segments"], 0);
 
   parts.planes[0].heads = 1;
@@ -752,7 +760,10 @@ TEST_F(RepriseCliTest, CompactPlanSaysWhatAStoppedStoreWouldBecome) {
   EXPECT_EQ(text.exit_code, 0) << text.err;
   EXPECT_TRUE(Holds(text.out, "skipped: tier near of ladder default"));
   EXPECT_EQ(RunBare("compact plan --at x --dir " + folder).exit_code, 1);
-  EXPECT_EQ(RunBare("compact plan").exit_code, 2);
+  // Without a directory a daemon is asked, and none listens there.
+  const Outcome asked = RunBare("--server 127.0.0.1:1 compact plan");
+  EXPECT_EQ(asked.exit_code, 1);
+  EXPECT_TRUE(Holds(asked.err, "is --server right?"));
 }
 
 TEST_F(RepriseCliTest, CompactConfirmClockEndsTheWaitAfterAJump) {
