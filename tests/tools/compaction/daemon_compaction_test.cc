@@ -53,10 +53,13 @@ class DaemonCompactionTest : public CatalogueFixture {
     jobs_.reset();
   }
 
-  // Moves the clock on until it is true; collections wait for that.
+  // Moves the clock on until it is true; collections wait for that. Slowly
+  // while a run is under way: what it writes must be published within a minute.
   bool Await(const std::function<bool()>& is_true, int64_t step_ms = 1) {
     for (int i = 0; i < 4000 && !is_true(); ++i) {
-      clock_.AdvanceMs(step_ms);
+      const bool is_running =
+          daemon_ != nullptr && daemon_->Figures().is_running;
+      clock_.AdvanceMs(is_running ? 1 : step_ms);
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     return is_true();
@@ -380,6 +383,7 @@ TEST_F(DaemonCompactionTest, APlanIsWorkedOutBesideARun) {
 
 TEST_F(DaemonCompactionTest, FiguresAreInMetricsAndStats) {
   clock_.AdvanceMs(2 * kHourMs);
+  const int64_t before_ms = clock_.WallMs();
   options_.interval_ms = 0;
   StartDaemon();
   REPRISE_ASSERT_OK(Ask(CompactionAction::kRun).status);
@@ -400,7 +404,8 @@ TEST_F(DaemonCompactionTest, FiguresAreInMetricsAndStats) {
   const json stats = json::parse(StatsJson(input))["compaction"];
   EXPECT_EQ(stats["segments"]["encoded"], 2 * kSessions);
   EXPECT_EQ(stats["last_run"]["phase"], "done");
-  EXPECT_EQ(stats["last_end_ms"], clock_.WallMs());
+  EXPECT_GT(stats["last_end_ms"], before_ms);
+  EXPECT_LE(stats["last_end_ms"], clock_.WallMs());
   EXPECT_GT(stats["bytes_before"], stats["bytes_after"]);
 }
 
