@@ -117,8 +117,8 @@ class ClientImpl final : public Client {
                                 std::span<const TokenId> tokens,
                                 const MatchOptions& options) override;
 
-  Result<SavePlan> PlanSave(std::string_view session, const Model& model,
-                            std::span<const TokenId> tokens) override;
+  Result<SavePlan> PlanSave(std::string_view session,
+                            const SaveRequest& request) override;
   Result<SaveResult> Save(std::string_view session,
                           const SaveRequest& request) override;
   Result<std::unique_ptr<SaveTicket>> SaveAsync(
@@ -281,25 +281,26 @@ Result<MatchResultInfo> ClientImpl::Match(const Model& model,
 }
 
 Result<SavePlan> ClientImpl::PlanSave(std::string_view session,
-                                      const Model& model,
-                                      std::span<const TokenId> tokens) {
-  SaveRequest request;
-  request.model = model;
-  request.tokens = tokens;
+                                      const SaveRequest& request) {
   REPRISE_RETURN_IF_ERROR(CheckSaveRequest(session, request));
+  const RegisteredModel& model = *request.model;
   const auto call = core_.ShortCall();
-  const TokenChain chain(model->id(), tokens);
+  const TokenChain chain(model.id(), request.tokens);
   REPRISE_ASSIGN_OR_RETURN(const SessionHead head,
                            LoadHead(&core_, call, session));
   if (head.exists()) {
-    REPRISE_RETURN_IF_ERROR(CheckSameModel(&core_, call, *model, head.model));
+    REPRISE_RETURN_IF_ERROR(CheckSameModel(&core_, call, model, head.model));
     REPRISE_RETURN_IF_ERROR(CheckHeadIsPrefix(head, chain));
   }
   REPRISE_ASSIGN_OR_RETURN(const MatchAnswer match,
                            MatchChain(&core_, call, chain, {}, /*lease_ms=*/0));
-  const PlannedSave plan =
-      PlanItems({.chain = &chain, .head = &head, .stored = &match.stored});
-  return SavePlan{plan.needed_first, match.stored.tokens(chain), head.version};
+  const PlannedSave plan = PlanItems({.chain = &chain,
+                                      .head = &head,
+                                      .stored = &match.stored,
+                                      .tier = SavedTierOf(request),
+                                      .basis = request.basis});
+  return SavePlan{plan.needed_first, plan.wanted_first,
+                  match.stored.tokens(chain), head.version};
 }
 
 Result<std::shared_ptr<SaveState>> ClientImpl::StartSave(

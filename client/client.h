@@ -165,6 +165,10 @@ struct SavePlan {
   // KV is needed from here on; a multiple of 64, or tokens.size() when all is
   // stored.
   uint64_t first_token = 0;
+  // KV from here on improves what is stored: it is needed, or worse there than
+  // what the request would save. At most `first_token`. Save replaces what is
+  // worse where its memory holds it, and leaves the rest as it is.
+  uint64_t better_from = 0;
   uint64_t stored_tokens = 0;  // found under these tokens already
   SessionVersion head;
 };
@@ -442,11 +446,19 @@ class Client {
                                         std::span<const TokenId> tokens,
                                         const MatchOptions& options) = 0;
 
-  // What Save would need of these tokens' KV, for engines to which reading
-  // their cache costs something. kFailedPrecondition as for Save.
+  // What Save of this request would need of its tokens' KV, for engines to
+  // which reading their cache costs something: its memory is not looked at.
+  // kFailedPrecondition as for Save.
   virtual Result<SavePlan> PlanSave(std::string_view session,
-                                    const Model& model,
-                                    std::span<const TokenId> tokens) = 0;
+                                    const SaveRequest& request) = 0;
+  // The same of exact state that was computed from exact state.
+  Result<SavePlan> PlanSave(std::string_view session, const Model& model,
+                            std::span<const TokenId> tokens) {
+    SaveRequest request;
+    request.model = model;
+    request.tokens = tokens;
+    return PlanSave(session, request);
+  }
   // Appends to the session, or makes it. Only what is new travels.
   // kFailedPrecondition when the head moved, when what the session holds is no
   // prefix of `tokens` (with the first token that differs), when it is of

@@ -74,6 +74,7 @@ PlannedSave PlanItems(const SavePlanRequest& request) {
   const TokenChain& chain = *request.chain;
   PlannedSave plan;
   plan.needed_first = plan.needed_end = chain.tokens().size();
+  plan.wanted_first = chain.tokens().size();
   bool needs_any = false;
   const uint64_t head_segments =
       request.head->exists() ? request.head->tokens / kSegmentTokens : 0;
@@ -92,6 +93,9 @@ PlannedSave PlanItems(const SavePlanRequest& request) {
     if (matched && !wanted) {
       wanted = ours < (chain.is_tail(i) ? request.stored->tail
                                         : request.stored->segments[i]);
+    }
+    if (wanted) {
+      plan.wanted_first = std::min(plan.wanted_first, chain.first_token(i));
     }
     const bool in_view = chain.first_token(i) >= request.view_first &&
                          chain.end_token(i) <= request.view_end;

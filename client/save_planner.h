@@ -116,6 +116,9 @@ struct PlannedSave {
   // when nothing is needed.
   uint64_t needed_first = 0;
   uint64_t needed_end = 0;
+  // The first token whose KV would be sent if the view held all tokens; at
+  // most `needed_first`.
+  uint64_t wanted_first = 0;
   // In order. What is stored already but worse than the caller's is among
   // them where the view holds it.
   std::vector<PlannedItem> items;

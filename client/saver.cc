@@ -74,6 +74,13 @@ Status CheckSaveRequest(std::string_view session, const SaveRequest& request) {
   return Status();
 }
 
+Tier SavedTierOf(const SaveRequest& request) {
+  const Tier tier = ParseCodecChoice(request.codec)->tier();
+  const bool drops = std::find(request.keep.begin(), request.keep.end(),
+                               uint8_t{0}) != request.keep.end();
+  return drops ? WorseOf(tier, Tier::kArchive) : tier;
+}
+
 Saver::Saver(ClientCore* core, std::string_view session,
              const SaveRequest& request, std::shared_ptr<SaveState> state,
              bool keeps_view)
@@ -96,15 +103,12 @@ Saver::Saver(ClientCore* core, std::string_view session,
       views_(ViewsOf(request)),
       encoding_{.choice = *ParseCodecChoice(request.codec)},
       rendition_(DrawRenditionId()) {
-  encoding_.tier = encoding_.choice.tier();
+  encoding_.tier = SavedTierOf(request);
   // A tail will be sealed into a segment out of what is stored of it, if its
   // worker is gone by then: it stays exact.
   if (!encoding_.choice.codec->is_exact()) {
     tail_encoding_ = Encoding{.choice = {.codec = FindCodec(CodecId::kExact)}};
   }
-  const bool drops =
-      std::find(keep_.begin(), keep_.end(), uint8_t{0}) != keep_.end();
-  if (drops) encoding_.tier = WorseOf(encoding_.tier, Tier::kArchive);
 }
 
 Result<SaveResult> Saver::Run() {

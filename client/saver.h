@@ -39,6 +39,10 @@ struct SaveState {
 // daemon would take.
 Status CheckSaveRequest(std::string_view session, const SaveRequest& request);
 
+// The tier that segments count as once they are saved so, on an exact basis.
+// REQUIRES: CheckSaveRequest was OK.
+Tier SavedTierOf(const SaveRequest& request);
+
 class Saver {
  public:
   // Copies tokens, pending, basis and labels; the memory that `request.kv`

@@ -116,18 +116,17 @@ Result<LlamaSaveResult> SaveSequence(Client* client, std::string_view session,
                                      const LlamaSaveRequest& request) {
   const Clock::time_point start = Clock::now();
   REPRISE_RETURN_IF_ERROR(CheckSequence(request));
-  REPRISE_ASSIGN_OR_RETURN(
-      const SavePlan plan,
-      client->PlanSave(session, request.model, request.tokens));
-  auto result = SaveOnce(client, session, request, plan.first_token);
-  if (!result.ok() && plan.first_token > 0 &&
+  const SaveRequest wish = ClientRequest(request);
+  REPRISE_ASSIGN_OR_RETURN(const SavePlan plan,
+                           client->PlanSave(session, wish));
+  auto result = SaveOnce(client, session, request, plan.better_from);
+  if (!result.ok() && plan.better_from > 0 &&
       result.status().Is(StatusCode::kFailedPrecondition)) {
     // What was stored may be gone by now: try with all that is needed then.
-    REPRISE_ASSIGN_OR_RETURN(
-        const SavePlan again,
-        client->PlanSave(session, request.model, request.tokens));
-    if (again.first_token < plan.first_token) {
-      result = SaveOnce(client, session, request, again.first_token);
+    REPRISE_ASSIGN_OR_RETURN(const SavePlan again,
+                             client->PlanSave(session, wish));
+    if (again.better_from < plan.better_from) {
+      result = SaveOnce(client, session, request, again.better_from);
     }
   }
   if (result.ok()) result->total_ms = MillisecondsSince(start);

@@ -68,9 +68,10 @@ struct LlamaSaveResult {
 };
 
 // Saves the sequence to the session. Asks first what is stored already
-// (PlanSave) and copies only cells after that out of the context, where
-// cache->copies_ranges allows it; else the whole state. The context is
-// unchanged afterwards.
+// (PlanSave) and copies only cells after what is as good as these (`codec`,
+// `basis`) out of the context, where cache->copies_ranges allows it; else the
+// whole state. So who recomputed what was stored with loss makes it exact
+// again. The context is unchanged afterwards.
 // Errors of Client::Save, and: kInvalidArgument without tokens, or with fewer
 // cells than tokens; kFailedPrecondition when the scratch sequence is in use
 // or the context's states differ from cache->layout (with the layer);

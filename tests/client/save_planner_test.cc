@@ -69,6 +69,27 @@ TEST_F(SavePlannerTest, WorseTiersAreReplacedWhereTheViewHoldsThem) {
   EXPECT_EQ(Items(Plan()), (std::vector<uint32_t>{0, 3}));
 }
 
+// Who reads a cache only as far as is needed would never replace anything.
+TEST_F(SavePlannerTest, SaysFromWhereOnTheCallersStateIsBetter) {
+  stored_.segments = {Tier::kExact, Tier::kNear, Tier::kExact};
+  stored_.has_tail = true;
+  stored_.tail = Tier::kExact;
+  view_first_ = 200;
+  EXPECT_EQ(Plan().needed_first, 200u);
+  EXPECT_EQ(Plan().wanted_first, 64u);
+  EXPECT_TRUE(Plan().items.empty());
+  // Computed on near state it is no better than what is there.
+  basis_ = {{0, 64, Tier::kNear, Tier::kExact}};
+  EXPECT_EQ(Plan().wanted_first, 200u);
+  // Frames that the head's segments lost are wanted, not needed.
+  basis_.clear();
+  stored_ = {};
+  head_.version.incarnation = 1;
+  head_.tokens = 128;
+  EXPECT_EQ(Plan().needed_first, 128u);
+  EXPECT_EQ(Plan().wanted_first, 0u);
+}
+
 TEST_F(SavePlannerTest, WhatTheHeadHoldsIsNeverNeeded) {
   head_.version.incarnation = 1;
   head_.tokens = 130;

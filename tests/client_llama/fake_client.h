@@ -31,8 +31,9 @@ class FakeClient : public Client {
     return Model(std::make_shared<RegisteredModel>(spec));
   }
 
-  Result<SavePlan> PlanSave(std::string_view session, const Model& model,
-                            std::span<const TokenId> tokens) override {
+  Result<SavePlan> PlanSave(std::string_view session,
+                            const SaveRequest& request) override {
+    const std::span<const TokenId> tokens = request.tokens;
     const Session& stored = sessions_[std::string(session)];
     if (stored.rows.size() > tokens.size() ||
         !std::equal(stored.tokens.begin(), stored.tokens.end(),
@@ -46,6 +47,7 @@ class FakeClient : public Client {
         plan.stored_tokens == tokens.size()
             ? plan.stored_tokens
             : plan.stored_tokens / kSegmentTokens * kSegmentTokens;
+    plan.better_from = plan.first_token;
     return plan;
   }
 

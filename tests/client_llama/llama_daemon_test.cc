@@ -211,6 +211,45 @@ TEST_F(LlamaDaemonTest, FindsAPromptByMatchAndStoresNoneOfItAgain) {
   EXPECT_EQ(saved->save.new_segments, 0u);
 }
 
+// All of it is stored, so nothing of the cache is needed; what was computed
+// anew is better all the same.
+TEST_F(LlamaDaemonTest, ExactStateReplacesWhatASessionStoredWithLoss) {
+  // A prompt of its own: the store has the others' exact state.
+  std::rotate(prompt_.begin(), prompt_.begin() + 11, prompt_.end());
+  Talk lossy = OpenAndRead(kPlain);
+  ASSERT_TRUE(lossy.Save("lossy", {.codec = "tsc:bits=4"}).ok());
+  Talk restored = Open(kPlain);
+  const auto coarse = restored.Restore("lossy", {.lowest = Tier::kCoarse});
+  ASSERT_TRUE(coarse.ok()) << coarse.status().ToString();
+  ASSERT_EQ(restored.tokens, prompt_);
+  // What is no better than what is there is neither taken nor sent.
+  const auto same =
+      restored.Save("as-coarse", {.basis = coarse->restore.info.ranges});
+  ASSERT_TRUE(same.ok()) << same.status().ToString();
+  EXPECT_EQ(same->state_bytes, 0u);
+  EXPECT_EQ(Open(kPlain).Restore("lossy")->tokens.size(), 0u);
+
+  Talk recomputed = OpenAndRead(kPlain);
+  const std::vector<TokenId> expected = [&] {
+    const auto saved = recomputed.Save("exact");
+    EXPECT_TRUE(saved.ok()) << saved.status().ToString();
+    EXPECT_EQ(saved->first_token, 0u);
+    EXPECT_GT(saved->save.frame_bytes, 0u);
+    return recomputed.Generate();
+  }();
+  // And never the other way round.
+  ASSERT_TRUE(lossy.Save("lossy-again", {.codec = "tsc:bits=4"}).ok());
+  for (const char* session : {"exact", "lossy", "as-coarse", "lossy-again"}) {
+    SCOPED_TRACE(session);
+    Talk talk = Open(kPlain);
+    const auto exact = talk.Restore(session);
+    ASSERT_TRUE(exact.ok()) << exact.status().ToString();
+    EXPECT_EQ(talk.tokens, prompt_);
+    EXPECT_FALSE(exact->restore.recompute_from.has_value());
+    EXPECT_EQ(talk.Generate(), expected);
+  }
+}
+
 TEST_F(LlamaDaemonTest, SurvivesAKilledDaemon) {
   Talk talk = OpenAndRead(kPlain);
   ASSERT_TRUE(talk.Save("survivor").ok());

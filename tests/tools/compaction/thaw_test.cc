@@ -96,6 +96,13 @@ TEST_F(ThawTest, ExactStateTakesThePlaceOfLossyStateAndNeverTheOtherWayRound) {
   // Recomputed from token 64 on, and saved again: nothing else travels.
   const auto restored = worker_.Restore("s", {.lowest = Tier::kExact});
   ASSERT_OK(restored);
+  const auto plan = worker_.client->PlanSave("s", worker_.model, tokens_);
+  ASSERT_OK(plan);
+  EXPECT_EQ(plan->first_token, tokens_.size());
+  EXPECT_EQ(plan->better_from, 64u);
+  lossy.model = worker_.model;
+  lossy.tokens = tokens_;
+  EXPECT_EQ(worker_.client->PlanSave("s", lossy)->better_from, tokens_.size());
   SaveRequest recomputed;
   recomputed.basis = restored->info.ranges;
   for (TierRange& range : recomputed.basis) {

@@ -110,6 +110,13 @@ TEST_F(FollowEvalTest, ComparesEachEndpointWithTheExactSession) {
   EXPECT_EQ((*one)[0].size.tokens, 100u);
   EXPECT_EQ((*one)[0].parameters, "exact=2");
   EXPECT_LT((*one)[1].size.frame_bytes, (*one)[0].size.frame_bytes);
+  EXPECT_EQ((*one)[1].parameters, "exact=1,coarse=1");
+  // An exact save of what another session stored with loss makes both exact.
+  Save(other_, "c", 100, "exact");
+  const auto healed = RunFollowEval(Options({"b"}), {});
+  ASSERT_TRUE(healed.ok()) << healed.status().ToString();
+  EXPECT_EQ((*healed)[1].parameters, "exact=2");
+  EXPECT_EQ((*healed)[1].quality.kl.mean, 0);
 }
 
 TEST_F(FollowEvalTest, SaysWhatCanNotBeCompared) {
