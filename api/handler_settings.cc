@@ -2,8 +2,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "api/handler_call.h"
+#include "store/ladder.h"
 #include "store/policy.h"
 #include "store/policy_rules.h"
 
@@ -23,6 +26,23 @@ HandlerReply SettingsAnswer(const HandlerCall& call,
   return call.Only(reply);
 }
 
+// How the policy's tiers are made, of those that are.
+std::vector<std::unique_ptr<wire::TierCodecT>> CodecsOf(
+    const PolicyRules& rules, const Policy& policy) {
+  std::vector<std::unique_ptr<wire::TierCodecT>> out;
+  const Ladder* const ladder = FindLadder(rules.ladders, policy.ladder);
+  if (ladder == nullptr) return out;
+  for (const PolicyRung& rung : policy.rungs) {
+    const LadderTier* const made = ladder->Find(rung.tier);
+    if (made == nullptr || rung.tier == Tier::kExact) continue;
+    auto codec = std::make_unique<wire::TierCodecT>();
+    codec->tier = static_cast<uint8_t>(rung.tier);
+    codec->codec = made->codec_choice;
+    out.push_back(std::move(codec));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::unique_ptr<wire::EffectivePolicyT> EffectivePolicyOf(
@@ -33,6 +53,7 @@ std::unique_ptr<wire::EffectivePolicyT> EffectivePolicyOf(
   const Result<Policy> policy = PolicyOf(rules, session);
   if (policy.ok()) {
     effective->policy = FormatPolicy(*policy);
+    effective->codecs = CodecsOf(rules, *policy);
   } else {
     effective->problem = policy.status().message();
   }

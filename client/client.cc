@@ -39,6 +39,12 @@ EffectivePolicy EffectiveOf(const wire::EffectivePolicy* effective) {
   out.policy = TextFromWire(effective->policy());
   out.ttl_ms = effective->ttl_ms();
   out.problem = TextFromWire(effective->problem());
+  if (effective->codecs() == nullptr) return out;
+  for (const wire::TierCodec* each : *effective->codecs()) {
+    const Result<Tier> tier = TierFromValue(each->tier());
+    if (!tier.ok()) continue;
+    out.codecs.push_back({*tier, std::string(TextFromWire(each->codec()))});
+  }
   return out;
 }
 

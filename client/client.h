@@ -317,12 +317,22 @@ struct SessionSettings {
   bool operator==(const SessionSettings&) const = default;
 };
 
+// By which codec a tier is made: what ParseCodecChoice takes, of the daemon's.
+struct TierCodecName {
+  Tier tier = Tier::kNear;
+  std::string codec;
+  bool operator==(const TierCodecName&) const = default;
+};
+
 // What it follows, the daemon's defaults filled in.
 struct EffectivePolicy {
   std::string policy;  // empty: see `problem`
   int64_t ttl_ms = kForeverMs;
   // Why the session's own policy can't be followed: then it does not sink.
   std::string problem;
+  // Of the policy's tiers below exact that have frames, best first. Empty when
+  // the daemon is too old to say.
+  std::vector<TierCodecName> codecs;
 };
 
 struct SettingsResult {

@@ -1,13 +1,18 @@
 // policy, pin, unpin: how far a session sinks, and when it is removed.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/duration.h"
+#include "codec/codec.h"
 #include "store/policy.h"
+#include "tools/measured_kl.h"
 #include "tools/reprise_command.h"
 #include "tools/table.h"
 
@@ -103,13 +108,99 @@ Result<PolicyUpdate> UpdateOf(const PolicyArguments& arguments) {
   return update;
 }
 
+// A tier of the policy that the session follows, and what its name is worth.
+struct PolicyTier {
+  TierCodecName made;
+  ProfileId profile;  // zero: none
+  std::optional<double> measured_kl;
+  std::string problem;  // why it can't be made; empty: it can
+};
+
+void TakeProfile(Client* client, const ProfileId& id, const Codec& codec,
+                 Tier tier, PolicyTier* out) {
+  const Result<Bytes> bytes = client->GetProfile(id);
+  const auto profile =
+      bytes.ok() ? codec.ParseProfile(*bytes)
+                 : Result<std::shared_ptr<const CodecProfile>>(bytes.status());
+  if (!profile.ok()) {
+    out->problem = std::string(profile.status().message());
+    return;
+  }
+  out->profile = id;
+  const std::map<Tier, double> measured = MeasuredKlOf(**profile);
+  const auto kl = measured.find(tier);
+  if (kl != measured.end()) out->measured_kl = kl->second;
+}
+
+Result<std::vector<PolicyTier>> TiersOf(Client* client,
+                                        const SessionDetails& details) {
+  std::vector<PolicyTier> out;
+  if (details.effective.codecs.empty()) return out;
+  REPRISE_ASSIGN_OR_RETURN(const ModelSpec spec,
+                           client->GetModelSpec(details.summary.model));
+  REPRISE_ASSIGN_OR_RETURN(const Model model, client->RegisterModel(spec));
+  const std::vector<ProfileInUse> profiles = ProfilesOf(model);
+  for (const TierCodecName& made : details.effective.codecs) {
+    PolicyTier& line = out.emplace_back(PolicyTier{made, {}, {}, {}});
+    const Result<CodecChoice> choice = ParseCodecChoice(made.codec);
+    if (!choice.ok()) {
+      line.problem = std::string(choice.status().message());
+      continue;
+    }
+    const Codec& codec = *choice->codec;
+    const auto use =
+        std::ranges::find(profiles, codec.id(), &ProfileInUse::codec);
+    if (use != profiles.end()) {
+      TakeProfile(client, use->profile, codec, choice->tier(), &line);
+    } else if (codec.needs_profile()) {
+      const std::string name(codec.name());
+      line.problem = "there is no profile of " + name + " for this model; " +
+                     "`reprise calibrate " + name + "` makes one";
+    }
+  }
+  return out;
+}
+
+json TiersJson(const std::vector<PolicyTier>& tiers) {
+  json out = json::array();
+  for (const PolicyTier& each : tiers) {
+    json line = {{"tier", TierName(each.made.tier)},
+                 {"codec", each.made.codec},
+                 {"profile", nullptr},
+                 {"measured_kl", nullptr},
+                 {"problem", nullptr}};
+    if (!each.profile.IsZero()) line["profile"] = each.profile.Hex();
+    if (each.measured_kl) line["measured_kl"] = *each.measured_kl;
+    if (!each.problem.empty()) line["problem"] = each.problem;
+    out.push_back(std::move(line));
+  }
+  return out;
+}
+
+std::string TiersText(const std::vector<PolicyTier>& tiers) {
+  if (tiers.empty()) return "";
+  Table table({"tier", "made by", "profile", ">KL", "can't be made"});
+  for (const PolicyTier& each : tiers) {
+    table.Add({std::string(TierName(each.made.tier)),
+               Printable(each.made.codec),
+               each.profile.IsZero() ? "-" : each.profile.ShortHex(),
+               each.measured_kl ? KlText(*each.measured_kl) : "-",
+               Printable(each.problem)});
+  }
+  return "\n" + table.ToString();
+}
+
 Status ShowSettings(CommandContext* context, Client* client,
                     const std::string& session) {
   REPRISE_ASSIGN_OR_RETURN(const SessionDetails details,
                            client->Describe(session));
   json shown = SettingsJson(details);
   shown["session"] = session;
-  context->Show(shown, Printable(session) + "\n" + SettingsText(details));
+  REPRISE_ASSIGN_OR_RETURN(const std::vector<PolicyTier> tiers,
+                           TiersOf(client, details));
+  shown["effective"]["tiers"] = TiersJson(tiers);
+  context->Show(shown, Printable(session) + "\n" + SettingsText(details) +
+                           TiersText(tiers));
   return Status();
 }
 

@@ -1,8 +1,8 @@
 // profile put, get, list: the profiles of codecs, for files and models.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +12,7 @@
 #include "codec/codec.h"
 #include "codec/klt_profile.h"
 #include "codec/klt_profile_format.h"
+#include "tools/measured_kl.h"
 #include "tools/reprise_command.h"
 #include "tools/table.h"
 
@@ -95,39 +96,37 @@ Status RunGet(CommandContext* context, const ProfileArguments& arguments) {
 }
 
 // What a profile says of how it was made.
-std::string MadeFrom(CodecId codec, ByteView bytes) {
-  if (codec != CodecId::kKlt) return "values";
-  const auto profile = KltProfile::Parse(bytes);
-  if (!profile.ok()) return "?";
-  return (*profile)->kind() == KltProfileKind::kStatistics ? "statistics only"
-                                                           : "sensitivities";
+struct ProfileStory {
+  std::string made_from;
+  std::map<Tier, double> measured_kl;
+};
+
+ProfileStory StoryOf(CodecId id, ByteView bytes) {
+  const Codec* const codec = FindCodec(id);
+  if (codec == nullptr) return {"?", {}};
+  const auto profile = codec->ParseProfile(bytes);
+  if (!profile.ok()) return {"?", {}};
+  ProfileStory story{"values", MeasuredKlOf(**profile)};
+  if (id == CodecId::kKlt) {
+    const auto& klt = static_cast<const KltProfile&>(**profile);
+    story.made_from = klt.kind() == KltProfileKind::kStatistics
+                          ? "statistics only"
+                          : "sensitivities";
+  }
+  return story;
 }
 
-// {"near": 0.0014, ...}: the KL in nats that was measured of each tier when the
-// profile was made, as far as its notes have it.
-json MeasuredKl(CodecId codec, ByteView bytes) {
+json MeasuredKlJson(const std::map<Tier, double>& measured) {
   json out = json::object();
-  if (codec != CodecId::kKlt) return out;
-  const auto profile = KltProfile::Parse(bytes);
-  if (!profile.ok()) return out;
-  const json notes = json::parse((*profile)->notes(), nullptr, false);
-  if (!notes.is_object() || !notes.contains("tiers")) return out;
-  for (const char* tier : {"near", "coarse", "archive"}) {
-    const json::json_pointer place("/tiers/" + std::string(tier) + "/kl");
-    const json kl = notes.value(place, json());
-    if (kl.is_number()) out[tier] = kl;
-  }
+  for (const auto& [tier, kl] : measured) out[TierName(tier)] = kl;
   return out;
 }
 
-std::string MeasuredKlText(const json& measured) {
+std::string MeasuredKlText(const std::map<Tier, double>& measured) {
   std::string text;
-  for (const char* tier : {"near", "coarse", "archive"}) {
-    if (!measured.contains(tier)) continue;
-    char number[32];
-    std::snprintf(number, sizeof(number), " %.2g",
-                  measured[tier].get<double>());
-    text += (text.empty() ? "" : ", ") + std::string(tier) + number;
+  for (const auto& [tier, kl] : measured) {
+    text += (text.empty() ? "" : ", ") + std::string(TierName(tier)) + " " +
+            KlText(kl);
   }
   return text.empty() ? "-" : text;
 }
@@ -146,19 +145,18 @@ Status RunList(CommandContext* context) {
       REPRISE_ASSIGN_OR_RETURN(const Bytes bytes,
                                client->GetProfile(use.profile));
       const std::string name(CodecIdName(use.codec));
-      const std::string made_from = MadeFrom(use.codec, bytes);
-      const json measured_kl = MeasuredKl(use.codec, bytes);
+      const ProfileStory story = StoryOf(use.codec, bytes);
       table.Add({id.ShortHex(), name, use.profile.ShortHex(),
-                 FormatBytes(bytes.size()), made_from,
+                 FormatBytes(bytes.size()), story.made_from,
                  use.other_weights ? "others, accepted" : "its own",
-                 MeasuredKlText(measured_kl)});
+                 MeasuredKlText(story.measured_kl)});
       list.push_back({{"model", id.Hex()},
                       {"codec", name},
                       {"profile", use.profile.Hex()},
                       {"profile_bytes", bytes.size()},
-                      {"made_from", made_from},
+                      {"made_from", story.made_from},
                       {"other_weights", use.other_weights},
-                      {"measured_kl", measured_kl}});
+                      {"measured_kl", MeasuredKlJson(story.measured_kl)}});
     }
   }
   context->Show(list,

@@ -58,6 +58,11 @@ TEST_F(HandlerSettingsTest, AnswersWhatTheSessionHasAndFollows) {
   EXPECT_EQ(Text(reply.effective()->policy()), kPolicy);
   EXPECT_EQ(reply.effective()->ttl_ms(), kYearMs);
   EXPECT_EQ(Text(reply.effective()->problem()), "");
+  ASSERT_NE(reply.effective()->codecs(), nullptr);
+  ASSERT_EQ(reply.effective()->codecs()->size(), 1u);
+  const wire::TierCodec* const near = reply.effective()->codecs()->Get(0);
+  EXPECT_EQ(near->tier(), static_cast<uint8_t>(Tier::kNear));
+  EXPECT_EQ(Text(near->codec()), "klt:tier=near");
 
   EXPECT_EQ(PinCode(kForeverMs), StatusCode::kOk);
   const RawMessage described = Described();

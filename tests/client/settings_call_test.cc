@@ -44,6 +44,8 @@ TEST_F(SettingsCallTest, ComeBackAsTheyWereSet) {
   EXPECT_EQ(set->effective.policy, kPolicy);
   EXPECT_EQ(set->effective.ttl_ms, kYearMs);
   EXPECT_EQ(set->effective.problem, "");
+  EXPECT_EQ(set->effective.codecs,
+            (std::vector<TierCodecName>{{Tier::kNear, "tsc:bits=8"}}));
   const int64_t until_ms = SystemClock().WallMs() + kHourMs;
   const auto pinned = client()->Pin("chat", until_ms);
   ASSERT_OK(pinned);

@@ -396,6 +396,10 @@ TEST_F(RepriseCliTest, SetsAndShowsAPolicy) {
   EXPECT_EQ(before["effective"]["policy"],
             "exact 1h, near 1d, coarse 30d, archive 1y, tokens");
   EXPECT_EQ(before["effective"]["ttl"], "never");
+  ASSERT_EQ(before["effective"]["tiers"].size(), 3u);
+  EXPECT_EQ(before["effective"]["tiers"][1]["codec"], "klt:tier=coarse");
+  EXPECT_TRUE(Holds(before["effective"]["tiers"][1]["problem"],
+                    "`reprise calibrate klt` makes one"));
   EXPECT_EQ(before["wanted_tier"], "exact");
   EXPECT_EQ(before["next_step"]["tier"], "near");
   const int64_t changed_ms = RunJson("show chat-1")["changed_ms"];
@@ -565,6 +569,16 @@ TEST_F(RepriseCliTest, PutsGetsAndListsProfiles) {
   EXPECT_TRUE(Holds(table, "others, accepted"));
   EXPECT_TRUE(Holds(table, "near 0.0014, coarse 0.0099")) << table;
   EXPECT_EQ(RunJson("show chat-1")["other_weights_segments"], 0);
+  // And where a ladder is printed.
+  const json tiers = RunJson("policy chat-1")["effective"]["tiers"];
+  ASSERT_EQ(tiers.size(), 3u);
+  EXPECT_EQ(tiers[0]["codec"], "klt:tier=near");
+  EXPECT_EQ(tiers[0]["measured_kl"], 0.00137);
+  EXPECT_EQ(tiers[0]["profile"], listed["profile"]);
+  EXPECT_EQ(tiers[2]["measured_kl"], nullptr);
+  EXPECT_EQ(tiers[2]["problem"], nullptr);
+  const std::string policy = Run("policy chat-1").out;
+  EXPECT_TRUE(Holds(policy, "0.0014")) << policy;
 
   parts.planes[0].heads = 1;
   parts.planes[0].dim = 32;
@@ -737,6 +751,13 @@ TEST_F(RepriseCliTest, CompactPlanSaysWhatAStoppedStoreWouldBecome) {
   const json skipped = plan("--idle-plus 2h")["skipped"];
   ASSERT_EQ(skipped.size(), 1u);
   EXPECT_TRUE(Holds(skipped[0]["reason"], "there is no profile"));
+  // Each tier of a ladder says what it is worth, due or not.
+  ASSERT_EQ(now["ladders"].size(), 3u);
+  EXPECT_EQ(now["ladders"][1]["ladder"], "default");
+  EXPECT_EQ(now["ladders"][1]["tier"], "coarse");
+  EXPECT_EQ(now["ladders"][1]["codec"], "klt:tier=coarse");
+  EXPECT_EQ(now["ladders"][1]["measured_kl"], nullptr);
+  EXPECT_TRUE(Holds(now["ladders"][1]["problem"], "reprise calibrate klt"));
   const std::string config = Path("reprised.toml");
   std::ofstream(config) << "policy = \"series: exact 1h, near\"\n";
   const json series = plan("--idle-plus 2h --config " + config);
@@ -758,7 +779,12 @@ TEST_F(RepriseCliTest, CompactPlanSaysWhatAStoppedStoreWouldBecome) {
 
   const Outcome text = RunBare("compact plan --idle-plus 2h --dir " + folder);
   EXPECT_EQ(text.exit_code, 0) << text.err;
-  EXPECT_TRUE(Holds(text.out, "skipped: tier near of ladder default"));
+  EXPECT_TRUE(Holds(text.out,
+                    "skipped: ladder default: tier near by klt:tier=near: "
+                    "there is no profile of codec klt for model "));
+  EXPECT_TRUE(Holds(text.out,
+                    "can't be made, but is not due: ladder default: tier "
+                    "coarse by klt:tier=coarse: there is no profile"));
   EXPECT_EQ(RunBare("compact plan --at x --dir " + folder).exit_code, 1);
   // Without a directory a daemon is asked, and none listens there.
   const Outcome asked = RunBare("--server 127.0.0.1:1 compact plan");

@@ -17,12 +17,17 @@ Result<bool> CheckFits(const ModelSpec& spec, const CodecProfile& profile) {
 
 std::string NameOf(Tier tier) { return std::string(TierName(tier)); }
 
+// "ladder default: tier near by klt:tier=near": with it a reason says all.
+std::string WayName(const Ladder& ladder, const LadderTier& wanted) {
+  return "ladder " + ladder.name + ": tier " + NameOf(wanted.tier) + " by " +
+         wanted.codec_choice;
+}
+
 // A codec that works in stages makes exactly the tier: its frames lie where
 // their stages say.
 Result<CodecChoice> ChoiceFor(const Ladder& ladder, const LadderTier& wanted) {
   Result<CodecChoice> choice = ParseCodecChoice(wanted.codec_choice);
-  const std::string what = "ladder " + ladder.name + ": tier " +
-                           NameOf(wanted.tier) + " by " + wanted.codec_choice;
+  const std::string what = WayName(ladder, wanted);
   if (!choice.ok()) {
     return FailedPreconditionError(what + ": " +
                                    std::string(choice.status().message()));
@@ -98,7 +103,8 @@ Result<TierCodec> CodecShelf::ForTier(const DomainId& domain,
   TierCodec out;
   REPRISE_ASSIGN_OR_RETURN(out.choice, ChoiceFor(ladder, *wanted));
   out.max_relative_error = wanted->max_relative_error;
-  REPRISE_RETURN_IF_ERROR(TakeProfile(domain, model, &out));
+  const Status taken = TakeProfile(domain, model, &out);
+  if (!taken.ok()) return taken.WithContext(WayName(ladder, *wanted));
   return out;
 }
 
@@ -111,7 +117,7 @@ Status CodecShelf::TakeProfile(const DomainId& domain,
   if (last.status().Is(StatusCode::kNotFound)) {
     if (!codec.needs_profile()) return Status();
     return FailedPreconditionError(
-        "codec " + name + ": there is no profile for model " +
+        "there is no profile of codec " + name + " for model " +
         model.id.ShortHex() + "; `reprise calibrate " + name + "` makes one");
   }
   if (!last.ok()) return last.status();
@@ -120,7 +126,7 @@ Status CodecShelf::TakeProfile(const DomainId& domain,
                            CheckFits(model.spec, *out->profile));
   if (!out->other_weights || last->other_weights) return Status();
   return FailedPreconditionError(
-      "codec " + name + ": profile " + last->profile.ShortHex() +
+      "profile " + last->profile.ShortHex() + " of codec " + name +
       " was trained on other weights than model " + model.id.ShortHex() +
       " has, and nobody accepted it");
 }

@@ -98,6 +98,29 @@ Status CompactionPlanner::NextSession() {
   wish_ = WishOf(*rules_, session_, options_.now_ms);
   ladder_ = FindLadder(rules_->ladders, wish_.ladder);
   segments_.emplace(catalogue_, session_.info.record);
+  return NoteLadder();
+}
+
+Status CompactionPlanner::NoteLadder() {
+  if (ladder_ == nullptr) return Status();
+  const SessionRecord& session = session_.info.record;
+  const LadderKey key(session.domain, session.model, wish_.ladder);
+  if (noted_ladders_.contains(key)) return Status();
+  if (noted_ladders_.size() >= kMaxWays) return Status();
+  for (const LadderTier& each : ladder_->tiers) {
+    if (each.tier == Tier::kExact) continue;
+    REPRISE_ASSIGN_OR_RETURN(const Result<TierWay>* const way,
+                             WayTo(each.tier));
+    PlanLadderTier line{session.model,     wish_.ladder, each.tier,
+                        each.codec_choice, {},           {}};
+    if (way->ok()) {
+      line.measured_kl = (*way)->measured_kl;
+    } else {
+      line.problem = std::string(way->status().message());
+    }
+    ladder_tiers_.insert(std::move(line));
+  }
+  noted_ladders_.insert(key);
   return Status();
 }
 
@@ -266,6 +289,7 @@ void CompactionPlanner::Finish() {
     plan_.encodes.push_back(encode);
   }
   for (auto& [key, skip] : skips_) plan_.skips.push_back(skip);
+  plan_.ladders.assign(ladder_tiers_.begin(), ladder_tiers_.end());
 }
 
 }  // namespace reprise

@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -67,6 +68,18 @@ struct PlanSkip {
   uint64_t bytes = 0;
 };
 
+// A tier of a ladder that some session is on, for its model. Another domain may
+// have another profile, and then a line of its own.
+struct PlanLadderTier {
+  ModelId model;
+  std::string ladder;
+  Tier tier = Tier::kNear;
+  std::string choice;                 // as the ladder has it: "klt:tier=near"
+  std::optional<double> measured_kl;  // of TierWay
+  std::string problem;                // why it can't be made; empty: it can
+  auto operator<=>(const PlanLadderTier&) const = default;
+};
+
 struct CompactionPlan {
   WantedReport sessions;
   std::array<PlanRow, kPlanRows> rows;
@@ -80,6 +93,7 @@ struct CompactionPlan {
   // Their records are damaged: in no row.
   uint64_t unreadable_segments = 0;
   uint64_t dropped_segments = 0;
+  std::vector<PlanLadderTier> ladders;  // what lies below exact
   std::vector<PlanEncode> encodes;
   std::vector<PlanSkip> skips;
   double drop_seconds = 0;
@@ -88,7 +102,8 @@ struct CompactionPlan {
                                     // plan_estimate.h
 };
 
-// How a tier is made of a model's state, or an error that says why not.
+// How a tier is made of a model's state, or an error that says why not: which
+// ladder, tier, codec and model, and what to do.
 using TierCheck = std::function<Result<TierWay>(const DomainId&, const ModelId&,
                                                 const Ladder&, Tier)>;
 
@@ -121,6 +136,7 @@ class CompactionPlanner {
  private:
   enum class Phase : uint8_t { kMark, kSessions, kGarbage, kDone };
   using WayKey = std::tuple<DomainId, ModelId, std::string, Tier>;
+  using LadderKey = std::tuple<DomainId, ModelId, std::string>;
   using EncodeKey = std::tuple<ModelId, std::string, Tier, Tier>;
   using SkipKey = std::tuple<ModelId, std::string, Tier, std::string>;
 
@@ -128,6 +144,8 @@ class CompactionPlanner {
   Status NextUses();
   Status NextGarbage();
   void Finish();
+  // What the session's ladder can make of its model, once for each ladder.
+  Status NoteLadder();
   // One segment that is looked at for the first time.
   Status Count(const SegmentUse& use, const HeadRecord& record, Wanted wanted);
   void CountDrop(const RenditionSet& set, const SinkPlan& sink, Wanted wanted);
@@ -155,6 +173,8 @@ class CompactionPlanner {
   std::map<WayKey, Result<TierWay>> ways_;
   std::map<EncodeKey, PlanEncode> encodes_;
   std::map<SkipKey, PlanSkip> skips_;
+  std::set<LadderKey> noted_ladders_;
+  std::set<PlanLadderTier> ladder_tiers_;
   MeasuredRatios ratios_;
   CompactionPlan plan_;
 };

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -22,6 +23,8 @@ struct TierWay {
   CodecId codec = CodecId::kRaw;
   std::string choice;           // as the ladder has it: "klt:tier=near"
   double values_a_segment = 0;  // two opaque bytes count as one
+  // KL of the tier that was measured when the profile was made.
+  std::optional<double> measured_kl;
 };
 
 enum class EstimateFrom : uint8_t {

@@ -1,8 +1,11 @@
 #include "tools/compaction/plan_text.h"
 
 #include <cmath>
+#include <set>
+#include <string>
 
 #include "base/duration.h"
+#include "tools/measured_kl.h"
 #include "tools/table.h"
 
 namespace reprise {
@@ -17,6 +20,15 @@ json RowJson(const PlanRow& row) {
           {"bytes_after", row.bytes_after},
           {"freed_by_dropping_bytes", row.dropped_bytes},
           {"freed_by_encoding_bytes", row.encode_freed_bytes}};
+}
+
+json LadderTierJson(const PlanLadderTier& line) {
+  json out = {{"ladder", line.ladder},       {"model", line.model.Hex()},
+              {"tier", TierName(line.tier)}, {"codec", line.choice},
+              {"measured_kl", nullptr},      {"problem", nullptr}};
+  if (line.measured_kl) out["measured_kl"] = *line.measured_kl;
+  if (!line.problem.empty()) out["problem"] = line.problem;
+  return out;
 }
 
 // "0s", "12s", "3m20s": to the second, rounded up.
@@ -50,6 +62,18 @@ std::string RowsText(const CompactionPlan& plan) {
   return table.ToString();
 }
 
+std::string LaddersText(const CompactionPlan& plan) {
+  if (plan.ladders.empty()) return "";
+  Table table({"ladder", "model", "tier", "codec", ">KL", "can be made"});
+  for (const PlanLadderTier& each : plan.ladders) {
+    table.Add({each.ladder, each.model.ShortHex(),
+               std::string(TierName(each.tier)), each.choice,
+               each.measured_kl ? KlText(*each.measured_kl) : "-",
+               each.problem.empty() ? "yes" : "no: see below"});
+  }
+  return "\n" + table.ToString();
+}
+
 std::string EncodesText(const CompactionPlan& plan) {
   if (plan.encodes.empty()) return "";
   Table table({"encoded anew", "codec", "model", ">segments", ">bytes",
@@ -66,11 +90,16 @@ std::string EncodesText(const CompactionPlan& plan) {
 
 std::string SkipsText(const CompactionPlan& plan) {
   std::string text;
+  std::set<std::string> due;
   for (const PlanSkip& skip : plan.skips) {
-    text += "skipped: tier " + std::string(TierName(skip.tier)) +
-            " of ladder " + skip.ladder + ", model " + skip.model.ShortHex() +
-            ": " + skip.reason + "; " + FormatCount(skip.segments) +
-            " segments (" + FormatBytes(skip.bytes) + ") stay as they are\n";
+    text += "skipped: " + skip.reason + "; " + FormatCount(skip.segments) +
+            " segments (" + FormatBytes(skip.bytes) + ") of model " +
+            skip.model.ShortHex() + " stay as they are\n";
+    due.insert(skip.reason);
+  }
+  for (const PlanLadderTier& each : plan.ladders) {
+    if (each.problem.empty() || !due.insert(each.problem).second) continue;
+    text += "can't be made, but is not due: " + each.problem + "\n";
   }
   return text;
 }
@@ -147,6 +176,7 @@ json PlanJson(const CompactionPlan& plan) {
               {"encode_s", plan.encode_seconds},
               {"rate", plan.is_rate_configured ? "configured" : "assumed"},
               {"tiers", json::array()},
+              {"ladders", json::array()},
               {"encodes", json::array()},
               {"skipped", json::array()},
               {"problems", json::array()}};
@@ -155,6 +185,9 @@ json PlanJson(const CompactionPlan& plan) {
     json row = RowJson(plan.rows[static_cast<size_t>(tier)]);
     row["tier"] = TierName(tier);
     out["tiers"].push_back(std::move(row));
+  }
+  for (const PlanLadderTier& each : plan.ladders) {
+    out["ladders"].push_back(LadderTierJson(each));
   }
   for (const PlanEncode& each : plan.encodes) {
     out["encodes"].push_back({{"tier", TierName(each.tier)},
@@ -183,8 +216,9 @@ json PlanJson(const CompactionPlan& plan) {
 }
 
 std::string PlanText(const CompactionPlan& plan) {
-  return RowsText(plan) + EncodesText(plan) + "\n" + TimeText(plan) +
-         NotesText(plan) + SkipsText(plan) + ProblemsText(plan.sessions);
+  return RowsText(plan) + LaddersText(plan) + EncodesText(plan) + "\n" +
+         TimeText(plan) + NotesText(plan) + SkipsText(plan) +
+         ProblemsText(plan.sessions);
 }
 
 }  // namespace reprise

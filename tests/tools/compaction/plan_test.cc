@@ -27,7 +27,9 @@ class PlanTest : public CatalogueFixture {
     const auto reason = no_way_.find(tier);
     if (reason != no_way_.end()) return FailedPreconditionError(reason->second);
     const std::string& choice = ladder.Find(tier)->codec_choice;
-    return TierWay{CodecId::kTsc, choice, 1000};
+    TierWay way{CodecId::kTsc, choice, 1000, {}};
+    if (tier == Tier::kNear) way.measured_kl = 0.00137;
+    return way;
   }
 
   CompactionPlan Plan(int64_t idle_ms, Catalogue* catalogue = nullptr,
@@ -294,19 +296,26 @@ TEST_F(PlanTest, IsShownInOneTable) {
   std::string text = PlanText(plan);
   for (const char* part :
        {"tier     segments", "exact           2", "near            1",
-        "all             3", "skipped: tier near of ladder default, model ",
-        "there is no profile; 2 segments (",
+        "all             3", "skipped: there is no profile; 2 segments (",
         "left alone: session b: ", "there is nothing to do"}) {
     EXPECT_NE(std::string::npos, text.find(part)) << part << "\n" << text;
   }
-  no_way_.clear();
+  no_way_ = {{Tier::kCoarse, "no coarse"}};
   plan = Plan(kHourMs);
   text = PlanText(plan);
-  for (const char* part : {"klt:tier=near", "nominal", "rates that are assumed",
-                           "time: about 1s on one thread"}) {
+  for (const char* part :
+       {"klt:tier=near", "0.0014  yes", "no: see below",
+        "can't be made, but is not due: no coarse", "nominal",
+        "rates that are assumed", "time: about 1s on one thread"}) {
     EXPECT_NE(std::string::npos, text.find(part)) << part << "\n" << text;
   }
   const nlohmann::json shown = PlanJson(plan);
+  ASSERT_EQ(3u, shown["ladders"].size());
+  EXPECT_EQ(0.00137, shown["ladders"][0]["measured_kl"]);
+  EXPECT_TRUE(shown["ladders"][0]["problem"].is_null());
+  EXPECT_EQ("coarse", shown["ladders"][1]["tier"]);
+  EXPECT_TRUE(shown["ladders"][1]["measured_kl"].is_null());
+  EXPECT_EQ("no coarse", shown["ladders"][1]["problem"]);
   EXPECT_EQ(5u, shown["tiers"].size());
   EXPECT_EQ("tokens", shown["tiers"][4]["tier"]);
   EXPECT_EQ(3u, shown["total"]["segments_now"]);

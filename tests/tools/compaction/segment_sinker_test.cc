@@ -303,9 +303,11 @@ TEST_F(SegmentSinkerTest, WithoutAProfileItIsSkippedWithTheReason) {
   ladder_ = FindLadder(ladders_, "default");
   const auto reports = Sink(Tier::kNear);
   EXPECT_EQ(reports[0].result, SinkResult::kSkipped);
-  EXPECT_EQ(reports[0].reason, "codec klt: there is no profile for model " +
-                                   worker_.model().ShortHex() +
-                                   "; `reprise calibrate klt` makes one");
+  EXPECT_EQ(reports[0].reason,
+            "ladder default: tier near by klt:tier=near: there is no profile "
+            "of codec klt for model " +
+                worker_.model().ShortHex() +
+                "; `reprise calibrate klt` makes one");
   EXPECT_EQ(reports[0].bytes_after, reports[0].bytes_before);
   EXPECT_EQ(TiersOf(0), std::vector<Tier>{Tier::kExact});
   const Ladder short_one = OneTier(Tier::kNear, "nobody:x=1", 1);
