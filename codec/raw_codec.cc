@@ -59,9 +59,10 @@ Status CheckSection(const FrameSection& section, const PlaneSlice& slice,
   return Status();
 }
 
-// Everything that can be wrong, so that no row is written before all is right.
-Status CheckFrame(const FrameView& frame, const DecodeRequest& request) {
-  REPRISE_RETURN_IF_ERROR(CheckDecodeRequest(frame, request));
+}  // namespace
+
+Status CheckRawFrame(const FrameView& frame,
+                     std::span<const PlaneSlice> slices) {
   if (frame.info.stage != 0) {
     return DataLossError(
         CatMessage("raw: stage is ", frame.info.stage, ", 0 is wanted"));
@@ -69,19 +70,17 @@ Status CheckFrame(const FrameView& frame, const DecodeRequest& request) {
   if (!frame.info.profile.IsZero()) {
     return DataLossError("raw: the frame names a profile, there are none");
   }
-  if (frame.sections.size() != request.slices.size()) {
+  if (frame.sections.size() != slices.size()) {
     return DataLossError(CatMessage("raw: has ", frame.sections.size(),
-                                    " sections, ", request.slices.size(),
+                                    " sections, ", slices.size(),
                                     " are wanted"));
   }
   for (size_t i = 0; i < frame.sections.size(); ++i) {
-    REPRISE_RETURN_IF_ERROR(CheckSection(frame.sections[i], request.slices[i],
-                                         i, frame.info.token_count));
+    REPRISE_RETURN_IF_ERROR(
+        CheckSection(frame.sections[i], slices[i], i, frame.info.token_count));
   }
   return Status();
 }
-
-}  // namespace
 
 Result<std::shared_ptr<const CodecProfile>> RawCodec::ParseProfile(
     ByteView bytes) const {
@@ -122,7 +121,8 @@ Status RawCodec::Encode(const EncodeRequest& request, CodecScratch*,
 
 Status RawCodec::Decode(const FrameView& frame, const DecodeRequest& request,
                         CodecScratch*) const {
-  REPRISE_RETURN_IF_ERROR(CheckFrame(frame, request));
+  REPRISE_RETURN_IF_ERROR(CheckDecodeRequest(frame, request));
+  REPRISE_RETURN_IF_ERROR(CheckRawFrame(frame, request.slices));
   for (size_t i = 0; i < request.slices.size(); ++i) {
     const PlaneRows& rows = request.rows[i];
     if (rows.data == nullptr) continue;

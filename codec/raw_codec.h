@@ -25,6 +25,11 @@ class RawCodec final : public Codec {
                 CodecScratch* scratch) const override;
 };
 
+// Everything that can be wrong with a frame, so that no row is written before
+// all is right. kDataLoss.
+Status CheckRawFrame(const FrameView& frame,
+                     std::span<const PlaneSlice> slices);
+
 }  // namespace reprise
 
 #endif  // REPRISE_CODEC_RAW_CODEC_H_

@@ -1,0 +1,42 @@
+#include "gpu/host_kernels.h"
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "codec/message.h"
+#include "gpu/executor.h"
+#include "gpu/kernels.h"
+
+namespace reprise {
+namespace {
+
+template <typename Kernel>
+void RunBlocks(const KernelLaunch& launch) {
+  using Shared = typename Kernel::Shared;
+  const auto args = launch.args.template Of<typename Kernel::Task>();
+  const auto shared = std::make_unique<Shared>();
+  for (uint32_t b = 0; b < launch.blocks; ++b) {
+    // As on a device, it holds what nobody should rely on.
+    std::memset(static_cast<void*>(shared.get()), 0xa5, sizeof(Shared));
+    const Block block(
+        {.index = b, .count = launch.blocks, .threads = Kernel::kThreads});
+    Kernel::Run(block, args, shared.get());
+  }
+}
+
+template <typename... Kernels>
+bool RunOneOf(KernelList<Kernels...>, const KernelLaunch& launch) {
+  return ((Kernels::kId == launch.id && (RunBlocks<Kernels>(launch), true)) ||
+          ...);
+}
+
+}  // namespace
+
+Status RunOnHost(const KernelLaunch& launch) {
+  if (RunOneOf(DecodeKernels(), launch)) return Status();
+  return UnimplementedError(
+      CatMessage("gpu: there is no kernel ", static_cast<uint32_t>(launch.id)));
+}
+
+}  // namespace reprise

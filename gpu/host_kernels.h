@@ -1,0 +1,16 @@
+// Kernels run by loops on this machine.
+#ifndef REPRISE_GPU_HOST_KERNELS_H_
+#define REPRISE_GPU_HOST_KERNELS_H_
+
+#include "base/status.h"
+#include "gpu/kernel.h"
+
+namespace reprise {
+
+// Runs all blocks of a launch, one after the other. kUnimplemented when there
+// is no such kernel.
+Status RunOnHost(const KernelLaunch& launch);
+
+}  // namespace reprise
+
+#endif  // REPRISE_GPU_HOST_KERNELS_H_

@@ -1,0 +1,16 @@
+// All kernels, in the order in which those of one batch are launched.
+#ifndef REPRISE_GPU_KERNELS_H_
+#define REPRISE_GPU_KERNELS_H_
+
+#include "gpu/copy_rows_kernel.h"
+
+namespace reprise {
+
+template <typename... Kernels>
+struct KernelList {};
+
+using DecodeKernels = KernelList<CopyRowsKernel>;
+
+}  // namespace reprise
+
+#endif  // REPRISE_GPU_KERNELS_H_
