@@ -9,18 +9,40 @@ PTX = "90"  # and PTX, for what comes after
 
 # Device arithmetic is the host's, bit for bit: a product and a sum are fused
 # only where the source says so, and denormals stay.
-_ARITHMETIC = ["-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"]
+_ARITHMETIC = [
+    "-fmad=false",
+    "-ftz=false",
+    "-prec-div=true",
+    "-prec-sqrt=true",
+]
+
+_OPTIMISATION = {
+    "dbg": ["-g", "-O0"],
+    "fastbuild": ["-O1"],
+    "opt": ["-O3", "-DNDEBUG"],
+}
+
+_MISSING = """
+
+  CUDA was asked for (--config=cuda), but no CUDA Toolkit of version 13 or
+  later was found: set CUDA_HOME, or leave --config=cuda out.
+"""
 
 def _arguments(ctx, compiler, compilation):
     args = ["-x", "cu", "-c", "-std=c++20", "-ccbin", compiler]
-    args += ["-Xcompiler", "-fPIC,-Wall,-Wno-maybe-uninitialized", "-lineinfo"]
-    args += ["--expt-relaxed-constexpr"] + _ARITHMETIC
-    args += {"dbg": ["-g", "-O0"], "fastbuild": ["-O1"], "opt": ["-O3", "-DNDEBUG"]}[ctx.var["COMPILATION_MODE"]]
+    args += ["-Xcompiler", "-fPIC,-Wall,-Wno-maybe-uninitialized"]
+    # 2810: it takes an assignment of a nodiscard value for a value ignored.
+    args += ["--expt-relaxed-constexpr", "-diag-suppress", "2810"]
+    args += ["-lineinfo"] + _ARITHMETIC
+    args += _OPTIMISATION[ctx.var["COMPILATION_MODE"]]
     for arch in ARCHS:
         args += ["-gencode", "arch=compute_%s,code=sm_%s" % (arch, arch)]
     args += ["-gencode", "arch=compute_%s,code=compute_%s" % (PTX, PTX)]
-    args += ["-D" + d for d in compilation.defines.to_list() + compilation.local_defines.to_list()]
-    for i in compilation.quote_includes.to_list() + compilation.includes.to_list():
+    args += ["-D" + d for d in compilation.defines.to_list()]
+    args += ["-D" + d for d in compilation.local_defines.to_list()]
+    for i in compilation.quote_includes.to_list():
+        args += ["-I", i]
+    for i in compilation.includes.to_list():
         args += ["-I", i]
     for i in compilation.system_includes.to_list():
         args += ["-isystem", i]
@@ -28,7 +50,7 @@ def _arguments(ctx, compiler, compilation):
 
 def _cuda_library_impl(ctx):
     if not CUDA_AVAILABLE:
-        fail("CUDA was asked for (--config=cuda), but no CUDA Toolkit of version 13 or later was found: set CUDA_HOME, or leave --config=cuda out")
+        fail(_MISSING)
     cc_toolchain = find_cpp_toolchain(ctx)
     features = cc_common.configure_features(
         ctx = ctx,
@@ -45,13 +67,15 @@ def _cuda_library_impl(ctx):
         cc_infos = [d[CcInfo] for d in ctx.attr.deps],
     ).compilation_context
     args = _arguments(ctx, cc_toolchain.compiler_executable, compilation)
+    needed = [compilation.headers, cc_toolchain.all_files]
     objects = []
     for src in ctx.files.srcs:
-        obj = ctx.actions.declare_file("_cuda/%s/%s.o" % (ctx.label.name, src.basename))
+        name = "_cuda/%s/%s.o" % (ctx.label.name, src.basename)
+        obj = ctx.actions.declare_file(name)
         ctx.actions.run(
             executable = CUDA_HOME + "/bin/nvcc",
             arguments = args + [src.path, "-o", obj.path],
-            inputs = depset([src], transitive = [compilation.headers, cc_toolchain.all_files]),
+            inputs = depset([src], transitive = needed),
             outputs = [obj],
             env = {"PATH": "/usr/bin:/bin"},
             mnemonic = "CudaCompile",
@@ -66,7 +90,10 @@ def _cuda_library_impl(ctx):
             objects = depset(objects),
             pic_objects = depset(objects),
         ),
-        linking_contexts = [d[CcInfo].linking_context for d in ctx.attr.deps],
+        linking_contexts = [
+            d[CcInfo].linking_context
+            for d in ctx.attr.deps
+        ],
         name = ctx.label.name,
         disallow_dynamic_library = True,
     )
@@ -81,7 +108,9 @@ _cuda_library = rule(
         "deps": attr.label_list(providers = [CcInfo]),
         "hdrs": attr.label_list(allow_files = [".h", ".cuh"]),
         "srcs": attr.label_list(allow_files = [".cu"]),
-        "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
+        "_cc_toolchain": attr.label(
+            default = "@bazel_tools//tools/cpp:current_cc_toolchain",
+        ),
     },
     fragments = ["cpp"],
     toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],

@@ -4,38 +4,45 @@ only says so."""
 _MIN_MAJOR = 13  # the first whose host compilers and C++20 are tried here
 
 def _homes(ctx):
-    homes = [ctx.os.environ[v] for v in ["CUDA_HOME", "CUDA_PATH"] if ctx.os.environ.get(v)]
+    environ = ctx.os.environ
+    homes = [environ[v] for v in ["CUDA_HOME", "CUDA_PATH"] if environ.get(v)]
     homes.append("/usr/local/cuda")
     nvcc = ctx.which("nvcc")
     if nvcc and str(nvcc.realpath).endswith("/bin/nvcc"):
         homes.append(str(nvcc.realpath)[:-len("/bin/nvcc")])
     return homes
 
+def _has(ctx, home, paths):
+    return all([ctx.path(home + "/" + path).exists for path in paths])
+
 def _find(ctx):
     for home in _homes(ctx):
-        if not ctx.path(home + "/bin/nvcc").exists or not ctx.path(home + "/include/cuda_runtime.h").exists:
+        if not _has(ctx, home, ["bin/nvcc", "include/cuda_runtime.h"]):
             continue
         for lib in ["lib64", "lib", "targets/x86_64-linux/lib"]:
-            if not ctx.path(home + "/" + lib + "/libcudart_static.a").exists:
+            if not _has(ctx, home, [lib + "/libcudart_static.a"]):
                 continue
             out = ctx.execute([home + "/bin/nvcc", "--version"])
-            if out.return_code == 0 and "release " in out.stdout:
-                version = out.stdout.split("release ")[1].split(",")[0]
-                if int(version.split(".")[0]) >= _MIN_MAJOR:
-                    return home, lib, version
+            if out.return_code != 0 or "release " not in out.stdout:
+                continue
+            version = out.stdout.split("release ")[1].split(",")[0]
+            if int(version.split(".")[0]) >= _MIN_MAJOR:
+                return home, lib, version
     return None, None, None
 
 def _cuda_configure_impl(ctx):
     home, lib, version = _find(ctx)
-    ctx.file("defs.bzl", "CUDA_AVAILABLE = %s\nCUDA_HOME = %s\nCUDA_VERSION = %s\n" %
-                         (home != None, repr(home or ""), repr(version or "")))
+    defs = "CUDA_AVAILABLE = %s\nCUDA_HOME = %s\nCUDA_VERSION = %s\n"
+    found = (home != None, repr(home or ""), repr(version or ""))
+    ctx.file("defs.bzl", defs % found)
     if not home:
         ctx.file("BUILD.bazel", """
 package(default_visibility = ["//visibility:public"])
 cc_library(name = "cudart")
 """)
         return
-    ctx.symlink("%s/%s/libcudart_static.a" % (home, lib), "lib/libcudart_static.a")
+    archive = "libcudart_static.a"
+    ctx.symlink("%s/%s/%s" % (home, lib, archive), "lib/" + archive)
     ctx.file("BUILD.bazel", """
 package(default_visibility = ["//visibility:public"])
 
