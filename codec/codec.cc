@@ -59,21 +59,24 @@ uint64_t RawBytesOf(std::span<const PlaneSlice> slices, uint32_t token_count) {
   return token_bytes * token_count;
 }
 
-Status CheckEncodeRequest(const EncodeRequest& request) {
-  REPRISE_RETURN_IF_ERROR(
-      CheckCounts(request.slices.size(), request.rows.size()));
-  const FrameInfo& info = request.info;
+Status CheckEncodeTokens(const FrameInfo& info, TokenMask kept) {
   const uint32_t min_tokens = info.is_tail ? 1 : kSegmentTokens;
   const uint32_t max_tokens = info.is_tail ? kSegmentTokens - 1 : min_tokens;
   if (info.token_count < min_tokens || info.token_count > max_tokens) {
     return Refuse(CatMessage(info.token_count, " tokens, ", min_tokens, " to ",
                              max_tokens, " are wanted"));
   }
-  if ((request.kept & ~FirstTokens(info.token_count)) != 0 &&
-      request.kept != kAllTokens) {
+  if ((kept & ~FirstTokens(info.token_count)) != 0 && kept != kAllTokens) {
     return Refuse(
         CatMessage("tokens to keep reach past the frame's ", info.token_count));
   }
+  return Status();
+}
+
+Status CheckEncodeRequest(const EncodeRequest& request) {
+  REPRISE_RETURN_IF_ERROR(
+      CheckCounts(request.slices.size(), request.rows.size()));
+  REPRISE_RETURN_IF_ERROR(CheckEncodeTokens(request.info, request.kept));
   for (size_t i = 0; i < request.slices.size(); ++i) {
     const PlaneSlice& slice = request.slices[i];
     if (request.rows[i].data == nullptr) {

@@ -143,6 +143,8 @@ inline TokenMask FirstTokens(uint32_t count) {
 // tokens are wanted than the frame has.
 Status CheckEncodeRequest(const EncodeRequest& request);
 Status CheckDecodeRequest(const FrameView& frame, const DecodeRequest& request);
+// The part of CheckEncodeRequest that is about tokens.
+Status CheckEncodeTokens(const FrameInfo& info, TokenMask kept);
 // For codecs without options that can't drop tokens either: kInvalidArgument
 // when there are options, kUnimplemented unless all tokens are kept.
 Status CheckNoChoices(const EncodeRequest& request, std::string_view codec);

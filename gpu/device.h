@@ -34,7 +34,9 @@ struct DeviceInfo {
 
 enum class GpuMemory : uint8_t {
   kDevice = 0,
-  kPinned = 1,  // the host's; copies to and from it do not wait
+  // The host's: copies to and from it do not wait, and kernels may write to it
+  // at the same address.
+  kPinned = 1,
 };
 
 // Thread-safe. Every call answers kUnavailable, with the driver's words, when

@@ -1,5 +1,6 @@
 #include "gpu/gpu_codec.h"
 
+#include "codec/message.h"
 #include "gpu/raw_gpu_codec.h"
 
 namespace reprise {
@@ -12,6 +13,84 @@ Result<uint32_t> GpuCodec::Plan(const GpuDecodeRequest& request,
   if (status.ok()) return unit;
   plan->DropUnit();
   return status;
+}
+
+Result<uint32_t> GpuCodec::PlanEncode(const GpuEncodeRequest& request,
+                                      EncodePlan* plan) const {
+  REPRISE_RETURN_IF_ERROR(CheckGpuEncodeRequest(request));
+  Result<uint32_t> unit = plan->BeginUnit();
+  if (!unit.ok()) return unit;
+  const Status status = AddEncodeTasks(request, *unit, plan);
+  if (status.ok()) return unit;
+  plan->DropUnit();
+  return status;
+}
+
+Status GpuCodec::AddEncodeTasks(const GpuEncodeRequest&, uint32_t,
+                                EncodePlan*) const {
+  return UnimplementedError(
+      CatMessage("gpu: codec ", CodecIdName(id()), " encodes on the host"));
+}
+
+Status GpuCodec::BuildFrames(const GpuEncodeRequest&, const EncodePlan&,
+                             uint32_t, std::span<FrameBuilder* const>) const {
+  return UnimplementedError(
+      CatMessage("gpu: codec ", CodecIdName(id()), " encodes on the host"));
+}
+
+namespace {
+
+Status CheckRows(const PlaneSlice& slice, const GpuRows& rows,
+                 uint32_t token_count) {
+  if (rows.base == nullptr) {
+    return InvalidArgumentError(CatMessage("gpu: rows of layer ", slice.layer,
+                                           " plane ", slice.plane,
+                                           " are null"));
+  }
+  if (rows.token_count != token_count) {
+    return InvalidArgumentError(CatMessage("gpu: there are ", rows.token_count,
+                                           " rows, the frame has ", token_count,
+                                           " tokens"));
+  }
+  if (rows.head_first != 0 || rows.head_count != slice.head_count) {
+    return InvalidArgumentError(
+        CatMessage("gpu: rows have ", rows.head_count, " heads from ",
+                   rows.head_first, " on, the slice has ", slice.head_count));
+  }
+  if (rows.dim != slice.spec->dim ||
+      rows.element_bytes != DTypeBytes(slice.spec->dtype)) {
+    return InvalidArgumentError(
+        CatMessage("gpu: rows are of ", rows.dim, " elements of ",
+                   rows.element_bytes, " bytes, the slice's of ",
+                   slice.spec->dim, " of ", DTypeBytes(slice.spec->dtype)));
+  }
+  return Status();
+}
+
+}  // namespace
+
+Status CheckGpuEncodeRequest(const GpuEncodeRequest& request) {
+  if (request.slices.empty() || request.rows.size() != request.slices.size()) {
+    return InvalidArgumentError(CatMessage("gpu: ", request.rows.size(),
+                                           " rows for ", request.slices.size(),
+                                           " slices"));
+  }
+  REPRISE_RETURN_IF_ERROR(CheckEncodeTokens(request.info, request.kept));
+  for (size_t i = 0; i < request.slices.size(); ++i) {
+    REPRISE_RETURN_IF_ERROR(CheckRows(request.slices[i], request.rows[i],
+                                      request.info.token_count));
+  }
+  return Status();
+}
+
+EncodeRequest WithoutRows(const GpuEncodeRequest& request) {
+  return {.info = request.info,
+          .slices = request.slices,
+          .rows = {},
+          .profile = request.profile == nullptr ? nullptr
+                                                : &request.profile->profile(),
+          .options = request.options,
+          .kept = request.kept};
 }
 
 const GpuCodec* FindGpuCodec(CodecId id) {

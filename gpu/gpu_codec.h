@@ -1,6 +1,7 @@
 // A codec's share of the work on the device: it puts its profile there once,
-// and turns frames into tasks of its kernels. What the kernels write equals
-// what Codec::DecodeStages writes, bit for bit.
+// and turns frames into tasks of its kernels, or rows into frames. What the
+// kernels write equals what Codec::DecodeStages writes, and the frames are
+// those of Codec::EncodeStages, bit for bit.
 #ifndef REPRISE_GPU_GPU_CODEC_H_
 #define REPRISE_GPU_GPU_CODEC_H_
 
@@ -12,6 +13,7 @@
 #include "codec/codec.h"
 #include "gpu/decode_plan.h"
 #include "gpu/device.h"
+#include "gpu/encode_plan.h"
 #include "gpu/gpu_rows.h"
 
 namespace reprise {
@@ -44,6 +46,18 @@ struct GpuDecodeRequest {
   TokenMask* kept = nullptr;
 };
 
+// One segment, layer group and range of heads to be encoded, as EncodeRequest
+// has it.
+struct GpuEncodeRequest {
+  FrameInfo info;
+  std::span<const PlaneSlice> slices;
+  // Same order as slices: whole slices, all tokens, none skipped.
+  std::span<const GpuRows> rows;
+  const GpuProfile* profile = nullptr;    // null: without
+  const CodecOptions* options = nullptr;  // null: the codec's defaults
+  TokenMask kept = kAllTokens;
+};
+
 // Stateless: one object serves all threads.
 class GpuCodec {
  public:
@@ -64,13 +78,37 @@ class GpuCodec {
   Result<uint32_t> Plan(const GpuDecodeRequest& request,
                         DecodePlan* plan) const;
 
+  // Adds the tasks that encode the request as one unit of the plan, and
+  // answers its number. Rows are read when the batch runs. Errors as of
+  // Codec::EncodeStages; kUnimplemented for what this codec encodes on the
+  // host only; kResourceExhausted when the plan has no room. After an error
+  // the plan is as it was.
+  Result<uint32_t> PlanEncode(const GpuEncodeRequest& request,
+                              EncodePlan* plan) const;
+  // Makes the frames of a unit that is done: builders as for
+  // Codec::EncodeStages. The request is the one that was planned, all that it
+  // points to included; rows are not looked at.
+  virtual Status BuildFrames(const GpuEncodeRequest& request,
+                             const EncodePlan& plan, uint32_t unit,
+                             std::span<FrameBuilder* const> builders) const;
+
  protected:
   virtual Status AddTasks(const GpuDecodeRequest& request, uint32_t unit,
                           DecodePlan* plan) const = 0;
+  // kUnimplemented here.
+  virtual Status AddEncodeTasks(const GpuEncodeRequest& request, uint32_t unit,
+                                EncodePlan* plan) const;
 };
 
 // Null when there is none for this codec.
 const GpuCodec* FindGpuCodec(CodecId id);
+
+// For planners: CheckEncodeRequest's rules, of rows on a device.
+Status CheckGpuEncodeRequest(const GpuEncodeRequest& request);
+
+// For planners: the request as a codec's own checks want it, which do not look
+// at rows. Valid as long as the request.
+EncodeRequest WithoutRows(const GpuEncodeRequest& request);
 
 // For planners: the address on the device of a section's bytes.
 inline const uint8_t* DeviceSection(const GpuDecodeRequest& request,

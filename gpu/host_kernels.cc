@@ -35,6 +35,7 @@ bool RunOneOf(KernelList<Kernels...>, const KernelLaunch& launch) {
 
 Status RunOnHost(const KernelLaunch& launch) {
   if (RunOneOf(DecodeKernels(), launch)) return Status();
+  if (RunOneOf(EncodeKernels(), launch)) return Status();
   return UnimplementedError(
       CatMessage("gpu: there is no kernel ", static_cast<uint32_t>(launch.id)));
 }

@@ -10,6 +10,7 @@ template <typename... Kernels>
 struct KernelList {};
 
 using DecodeKernels = KernelList<CopyRowsKernel>;
+using EncodeKernels = KernelList<>;
 
 }  // namespace reprise
 
