@@ -45,6 +45,8 @@
 
 namespace reprise {
 
+class Device;  // gpu/device.h
+
 struct ClientOptions {
   // "127.0.0.1:7077", "[::1]:7077" or "unix:/run/reprise.sock".
   std::string endpoint;
@@ -64,6 +66,14 @@ struct ClientOptions {
   uint32_t max_queued_saves = 16;
   // Names this worker in the renditions that it writes; 0: drawn at random.
   uint64_t writer = 0;
+  // For sinks in a device's memory. Frames wait in so much pinned memory, and
+  // as much on the device, got with the first such sink and kept.
+  uint64_t device_ring_bytes = 64ull << 20;
+  // Blocks of threads a decoding kernel may have, so that it leaves room for
+  // who serves on the same device; 0: as many as are of use.
+  uint32_t device_blocks = 0;
+  // Instead of the machine's own device of the sink's ordinal: for tests.
+  std::shared_ptr<Device> device;
 };
 
 // A model known to the daemon. Immutable, cheap to copy, outlives the client.
@@ -256,7 +266,11 @@ struct RestoreRequest {
   std::shared_mutex* rows_lock = nullptr;
   // Called once, on a thread of the client, as soon as the manifest is here.
   // The memory must hold info.tokens from info.first_token on and live until
-  // the restore is over.
+  // the restore is over. It may be a device's (KvMemory::device): then frames
+  // are checked here and decoded there. The restore answers kUnimplemented in
+  // a build without CUDA, for a codec without kernels and for `progressive`,
+  // kUnavailable when there is no such device or it fails: a sink in the
+  // host's memory still serves.
   std::function<Result<KvSink>(const RestoreInfo& info)> make_sink;
   // Called on a thread of the client when all of a layer is in place. May be
   // null. Must not block.

@@ -12,11 +12,14 @@ constexpr uint32_t kRestoreThreads = 4;
 constexpr uint32_t kMaxQueuedRestores = 64;
 // One frame of any size must fit.
 constexpr uint64_t kLeastBufferBytes = 4ull << 20;
+constexpr uint64_t kLeastRingBytes = 4ull << 20;
 
 ClientOptions Normalised(ClientOptions options) {
   options.codec_threads = std::clamp(options.codec_threads, 1u, 256u);
   options.max_buffer_bytes =
       std::max(options.max_buffer_bytes, kLeastBufferBytes);
+  options.device_ring_bytes =
+      std::max(options.device_ring_bytes, kLeastRingBytes);
   if (options.writer == 0) options.writer = RandomBits();
   return options;
 }
@@ -85,6 +88,7 @@ ClientCore::ClientCore(const ClientOptions& given)
       save_bytes(options.max_buffer_bytes / 2),
       restore_bytes(options.max_buffer_bytes / 4),
       kept_bytes(options.max_buffer_bytes / 8),
+      devices(options),
       codecs({.name = "codec", .threads = options.codec_threads}),
       saves({.name = "save",
              .threads = kSaveThreads,

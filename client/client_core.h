@@ -17,6 +17,7 @@
 #include "client/client.h"
 #include "client/codec_pool.h"
 #include "client/connection.h"
+#include "client/devices.h"
 #include "client/flight_budget.h"
 #include "client/profiles.h"
 #include "client/save_planner.h"
@@ -76,6 +77,7 @@ struct ClientCore {
   FlightBudget restore_bytes;
   FlightBudget kept_bytes;  // of frames that wait for those of other stages
   ProfileCache profiles;
+  Devices devices;
   HeadCache heads;
   TaskPool codecs;
   TaskPool saves;

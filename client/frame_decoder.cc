@@ -1,6 +1,7 @@
 #include "client/frame_decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <string>
 
@@ -77,7 +78,7 @@ void FrameDecoder::Submit(uint32_t segment, uint32_t unit,
     }
   }
   if (task.frames.empty()) {
-    Run(key, task, nullptr);
+    Run(key, std::move(task), nullptr);
     return;
   }
   Queue(key, std::move(task));
@@ -87,61 +88,115 @@ void FrameDecoder::Queue(UnitKey key, Task task) {
   // The pool of codec jobs has no limit of its own: this cannot fail.
   (void)core_->codecs.Submit(
       [this, key, task = std::move(task)](WorkerMemory& memory) mutable {
-        // Held while notifying: the restore may go as soon as it sees the end.
-        const auto call = call_;
-        Run(key, task, &memory);
-        task.frames.clear();
-        std::lock_guard lock(call->mutex());
-        const auto next = next_.find(key);
-        if (next == next_.end()) {
-          segments_[key.first].units[key.second].running = false;
-          // Each unit's end is of interest to nobody; waking for it costs more
-          // than to decode it.
-          if (--running_ == 0) call->Notify();
-          return;
-        }
-        // Behind what others wait for: their base may be among it.
-        Queue(key, std::move(next->second));
-        next_.erase(next);
+        Run(key, std::move(task), &memory);
       });
 }
 
-void FrameDecoder::Run(UnitKey key, const Task& task, WorkerMemory* memory) {
-  const int64_t start_ns = CallContext::NowNs();
+void FrameDecoder::EndJob(UnitKey key) {
+  // Held while notifying: the restore may go as soon as it sees the end.
+  const auto call = call_;
+  std::lock_guard lock(call->mutex());
+  const auto next = next_.find(key);
+  if (next == next_.end()) {
+    segments_[key.first].units[key.second].running = false;
+    // Each unit's end is of interest to nobody; waking for it costs more
+    // than to decode it.
+    if (--running_ == 0) call->Notify();
+    return;
+  }
+  // Behind what others wait for: their base may be among it.
+  Queue(key, std::move(next->second));
+  next_.erase(next);
+}
+
+DecodeJob FrameDecoder::JobOf(UnitKey key, const Task& task) {
   DecodeJob job;
-  TokenMask kept = kAllTokens;
+  job.spec = &state_->model->spec();
+  job.model = state_->model->id();
+  job.target = target_;
+  job.unit = key.second;
+  job.frames = task.frames;
+  job.rows_lock = request_.rows_lock;
+  std::lock_guard lock(call_->mutex());
+  const Segment& segment = segments_[key.first];
+  job.segment = segment.manifest;
+  job.codec = FindCodec(job.segment->codec);
+  job.profile = segment.profile;
+  job.slices = *segment.slices[key.second];
+  job.stages_in_place = segment.units[key.second].stages_in_place;
+  return job;
+}
+
+void FrameDecoder::Run(UnitKey key, Task task, WorkerMemory* memory) {
+  Outcome outcome{.start_ns = CallContext::NowNs(), .is_last = task.is_last};
+  const bool is_job = !task.frames.empty();
+  DecodeJob job = JobOf(key, task);
+  outcome.stages = job.stages_in_place;
+  if (task.frames.size() > outcome.stages && !call_->cancelled()) {
+    if (device_ != nullptr) {
+      const auto shared = std::make_shared<Task>(std::move(task));
+      job.frames = shared->frames;
+      if (RunOnDevice(key, shared, job, memory)) return;
+    } else {
+      if (request_.accept_dropped) job.kept = &outcome.kept;
+      outcome.stages = DecodeFrames(job, memory);
+    }
+  }
+  Settle(key, outcome);
+  task.frames.clear();
+  if (is_job) EndJob(key);
+}
+
+bool FrameDecoder::RunOnDevice(UnitKey key, std::shared_ptr<Task> task,
+                               DecodeJob job, WorkerMemory* memory) {
+  Outcome outcome{.start_ns = CallContext::NowNs(), .is_last = task->is_last};
+  outcome.stages = CheckFrames(job, memory);
+  // A refinement is not worth rows that could be lost by it.
+  if (outcome.stages <= job.stages_in_place) return false;
+  std::array<const FrameView*, kMaxStages> frames{};
+  for (uint32_t s = 0; s < outcome.stages; ++s) frames[s] = &memory->frames[s];
+  const auto profile = device_profiles_.find(job.profile);
+  const DeviceUnit unit{
+      .frames = std::span(frames).first(outcome.stages),
+      .slices = job.slices,
+      .profile =
+          profile == device_profiles_.end() ? nullptr : profile->second.get(),
+      .target = target_,
+      .first_token = job.segment->first_token,
+      .token_count = job.segment->token_count,
+      .kept = request_.accept_dropped ? &outcome.kept : nullptr};
+  const Status added = device_->Add(unit, [=, this](bool is_whole) {
+    if (!is_whole && outcome.stages > 1) {
+      // Damage that no checksum shows may be in any of its stages.
+      Task fewer{std::move(task->frames), task->is_last};
+      fewer.frames.resize(outcome.stages - 1);
+      Queue(key, std::move(fewer));
+      return;
+    }
+    Outcome done = outcome;
+    if (!is_whole) done.stages = 0;
+    Settle(key, done);
+    task->frames.clear();
+    EndJob(key);
+  });
+  return added.ok();
+}
+
+void FrameDecoder::Settle(UnitKey key, const Outcome& outcome) {
+  News news;
   uint32_t group = 0;
   {
     std::lock_guard lock(call_->mutex());
-    const Segment& segment = segments_[key.first];
-    group = segment.groups[key.second];
-    job.segment = segment.manifest;
-    job.profile = segment.profile;
-    job.slices = *segment.slices[key.second];
-    job.stages_in_place = segment.units[key.second].stages_in_place;
-  }
-  uint32_t stages = job.stages_in_place;
-  if (task.frames.size() > stages && !call_->cancelled()) {
-    job.spec = &state_->model->spec();
-    job.model = state_->model->id();
-    job.codec = FindCodec(job.segment->codec);
-    job.target = target_;
-    job.unit = key.second;
-    job.frames = task.frames;
-    job.rows_lock = request_.rows_lock;
-    if (request_.accept_dropped) job.kept = &kept;
-    stages = DecodeFrames(job, memory);
-  }
-  News news;
-  {
-    std::lock_guard lock(call_->mutex());
     Segment& segment = segments_[key.first];
-    if (stages > 0 && job.stages_in_place == 0) {
-      raw_bytes_ += RawBytesOf(job.slices, job.segment->token_count);
+    group = segment.groups[key.second];
+    const uint32_t before = segment.units[key.second].stages_in_place;
+    if (outcome.stages > 0 && before == 0) {
+      raw_bytes_ += RawBytesOf(*segment.slices[key.second],
+                               segment.manifest->token_count);
     }
-    if (stages > job.stages_in_place) segment.kept &= kept;
-    decode_ns_ += CallContext::NowNs() - start_ns;
-    news = Note(key, stages, task.is_last);
+    if (outcome.stages > before) segment.kept &= outcome.kept;
+    decode_ns_ += CallContext::NowNs() - outcome.start_ns;
+    news = Note(key, outcome.stages, outcome.is_last);
   }
   Tell(group, news);
 }

@@ -19,11 +19,13 @@
 #include "base/status.h"
 #include "client/client.h"
 #include "client/client_core.h"
+#include "client/device_decoder.h"
 #include "client/frame_jobs.h"
 #include "client/kv_gather.h"
 #include "client/manifest.h"
 #include "client/model.h"
 #include "codec/codec.h"
+#include "gpu/gpu_codec.h"
 
 namespace reprise {
 
@@ -66,6 +68,14 @@ class FrameDecoder {
                     const CodecProfile* profile);
   // Must come before Submit, and outlive this.
   void set_target(const KvTarget* target) { target_ = target; }
+  // The target's memory is a device's, which decodes. Must come before Submit;
+  // `device` must outlive this.
+  using DeviceProfiles =
+      std::map<const CodecProfile*, std::shared_ptr<const GpuProfile>>;
+  void UseDevice(DeviceDecoder* device, DeviceProfiles profiles) {
+    device_ = device;
+    device_profiles_ = std::move(profiles);
+  }
 
   // Decodes what is here of a unit, from stage 0 on. With `is_last` nothing
   // better will come: without any frame it is lost then, unless something is
@@ -113,7 +123,21 @@ class FrameDecoder {
 
   // As the unit's job: it goes on with what was submitted meanwhile.
   void Queue(UnitKey key, Task task);
-  void Run(UnitKey key, const Task& task, WorkerMemory* memory);
+  void Run(UnitKey key, Task task, WorkerMemory* memory);
+  DecodeJob JobOf(UnitKey key, const Task& task);
+  // Decodes on the device, and goes on from there with EndJob. False when there
+  // is nothing that it can take.
+  bool RunOnDevice(UnitKey key, std::shared_ptr<Task> task, DecodeJob job,
+                   WorkerMemory* memory);
+  // What a task came to.
+  struct Outcome {
+    uint32_t stages = 0;  // in place now
+    TokenMask kept = kAllTokens;
+    int64_t start_ns = 0;
+    bool is_last = false;
+  };
+  void Settle(UnitKey key, const Outcome& outcome);
+  void EndJob(UnitKey key);
   // Under the mutex.
   News Note(UnitKey key, uint32_t stages_in_place, bool is_last);
   std::optional<TierRange> NotePlaced(UnitKey key);
@@ -128,6 +152,8 @@ class FrameDecoder {
   const RestoreRequest& request_;
   const std::vector<LayerGroup>& groups_;
   const KvTarget* target_ = nullptr;
+  DeviceDecoder* device_ = nullptr;  // null: codec threads decode
+  DeviceProfiles device_profiles_;
   // By layer group and heads.
   std::map<std::array<uint32_t, 4>, std::vector<PlaneSlice>> slices_;
 

@@ -184,12 +184,17 @@ GatheredRows GatherGroup(const KvSource& source,
   return out;
 }
 
-uint32_t DecodeFrames(const DecodeJob& job, WorkerMemory* memory) {
+uint32_t CheckFrames(const DecodeJob& job, WorkerMemory* memory) {
   uint32_t stages = 0;
   while (stages < job.frames.size() &&
          TakeStage(job, stages, &memory->frames[stages]).ok()) {
     ++stages;
   }
+  return stages;
+}
+
+uint32_t DecodeFrames(const DecodeJob& job, WorkerMemory* memory) {
+  uint32_t stages = CheckFrames(job, memory);
   // Damage that no checksum shows may be in any of them.
   for (; stages > job.stages_in_place; --stages) {
     if (DecodeInto(job, stages, memory).ok()) return stages;

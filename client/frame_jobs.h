@@ -85,7 +85,12 @@ struct DecodeJob {
   TokenMask* kept = nullptr;
 };
 
-// Checks every byte, and that the frames are those that were announced, then
+// Checks every byte of the frames, and that they are those that were announced.
+// How many of them, from the first on, are whole: they are parsed in
+// memory->frames.
+uint32_t CheckFrames(const DecodeJob& job, WorkerMemory* memory);
+
+// Checks them so, then
 // writes the heads that the target holds, from as many stages as are whole.
 // How many are in place then: none when the first frame is damaged, and the
 // rows may then be partly written; never fewer than before.

@@ -193,8 +193,14 @@ Result<KvMap<Byte>> KvMap<Byte>::Make(const ModelSpec& spec,
   if (memory.device.is_device) {
     return UnimplementedError("kv: memory of device " +
                               std::to_string(memory.device.ordinal) +
-                              ", this build handles host memory only");
+                              ", only a host's can be used here");
   }
+  return MakeOfDevice(spec, memory);
+}
+
+template <typename Byte>
+Result<KvMap<Byte>> KvMap<Byte>::MakeOfDevice(const ModelSpec& spec,
+                                              const Memory& memory) {
   KvMap map;
   REPRISE_ASSIGN_OR_RETURN(
       map.heads_,
@@ -389,6 +395,21 @@ Status KvMap<Byte>::CheckTokens(uint64_t first_token,
     REPRISE_RETURN_IF_ERROR(CheckBlocks(i, first_token, end_token));
   }
   return Status();
+}
+
+template <typename Byte>
+typename KvMap<Byte>::Blocks KvMap<Byte>::BlocksOf(const Plane& plane,
+                                                   uint64_t first,
+                                                   uint64_t end) const {
+  const Paging& paging = paging_[plane.paging];
+  const uint64_t slot = first - first_token_ + paging.first_slot;
+  if (paging.page_tokens == 0) return {.first_slot = slot};
+  const uint64_t last = end - first_token_ + paging.first_slot - 1;
+  const uint64_t first_block = slot / paging.page_tokens;
+  return {.page_tokens = paging.page_tokens,
+          .first_slot = slot % paging.page_tokens,
+          .first_block = first_block,
+          .count = last / paging.page_tokens - first_block + 1};
 }
 
 template <typename Byte>

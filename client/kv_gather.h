@@ -36,6 +36,10 @@ class KvMap {
   // it contradicts itself (both with the numbers), kUnimplemented for device
   // memory. REQUIRES: ValidateModelSpec(spec).ok(); `spec` outlives the map.
   static Result<KvMap> Make(const ModelSpec& spec, const Memory& memory);
+  // The same for memory of a device: nothing here touches it, and RunAt and
+  // the copies below are not for it. Block tables are the host's.
+  static Result<KvMap> MakeOfDevice(const ModelSpec& spec,
+                                    const Memory& memory);
 
   const HeadRange& heads() const { return heads_; }
   uint64_t first_token() const { return first_token_; }
@@ -77,6 +81,19 @@ class KvMap {
   // REQUIRES: CheckTokens was OK for [token, token + limit).
   Run RunAt(const Plane& plane, uint32_t head, uint64_t token,
             uint32_t limit) const;
+
+  // The blocks of tokens [first, end) of a plane.
+  struct Blocks {
+    uint64_t page_tokens = 0;  // 0: contiguous
+    uint64_t first_slot = 0;   // of `first`: in its block, or from base on
+    uint64_t first_block = 0;  // index for Block
+    uint64_t count = 0;
+  };
+  Blocks BlocksOf(const Plane& plane, uint64_t first, uint64_t end) const;
+  // REQUIRES: CheckTokens was OK for tokens in it.
+  int64_t Block(const Plane& plane, uint64_t index) const {
+    return paging_[plane.paging].Block(index);
+  }
 
  private:
   // As KvPaging, with contiguous memory as one endless block.

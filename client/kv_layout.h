@@ -49,8 +49,13 @@ struct KvPaging {
   uint32_t first_slot = 0;  // of token first_token in its block
 };
 
-// Device memory: these say which, and when it is ready. In a build or on a
-// machine without a GPU a description with is_device answers kUnimplemented.
+// Device memory: these say which, and when it is ready. Block tables are the
+// host's memory all the same.
+//
+// A restore writes no row before `ready_event`, or without one before what was
+// queued on `stream` when make_sink returned. Rows that it calls in place
+// (on_layer, WaitLayer, the result) are there: kernels on any stream may read
+// them from then on.
 struct KvDevice {
   bool is_device = false;
   int32_t ordinal = 0;

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "client/calls.h"
+#include "client/device_rows.h"
 #include "client/frame_jobs.h"
 #include "client/match_ticket.h"
 #include "client/model.h"
@@ -286,11 +287,44 @@ Status Restorer::TakeSink() {
   result_.info = InfoOf(manifest_, request_.first_token);
   const RestoreInfo& info = result_.info;
   REPRISE_ASSIGN_OR_RETURN(const KvSink sink, request_.make_sink(info));
-  REPRISE_ASSIGN_OR_RETURN(target_, KvTarget::Make(model_->spec(), sink));
+  REPRISE_ASSIGN_OR_RETURN(target_,
+                           sink.device.is_device
+                               ? KvTarget::MakeOfDevice(model_->spec(), sink)
+                               : KvTarget::Make(model_->spec(), sink));
   decoder_->set_target(&*target_);
-  return target_
-      ->CheckTokens(info.first_token, info.first_token + info.tokens.size())
-      .WithContext("restore");
+  REPRISE_RETURN_IF_ERROR(
+      target_
+          ->CheckTokens(info.first_token, info.first_token + info.tokens.size())
+          .WithContext("restore"));
+  return sink.device.is_device && !sink.planes.empty() ? UseDevice(sink.device)
+                                                       : Status();
+}
+
+Status Restorer::UseDevice(const KvDevice& device) {
+  if (request_.progressive) {
+    return UnimplementedError(
+        "restore: refinements are not written into a device's memory");
+  }
+  REPRISE_RETURN_IF_ERROR(
+      CheckDeviceTarget(model_->spec(), *target_).WithContext("restore"));
+  REPRISE_ASSIGN_OR_RETURN(DeviceDecoder* const decoder,
+                           core_->devices.Get(device.ordinal));
+  FrameDecoder::DeviceProfiles profiles;
+  for (const ProfilePtr& profile : kept_profiles_) {
+    REPRISE_ASSIGN_OR_RETURN(
+        profiles[profile.get()],
+        core_->devices.Upload(decoder, profile, target_->end_token()));
+  }
+  for (uint32_t i = 0; i < book_.segment_count(); ++i) {
+    const CodecId codec = manifest_.segments[i].codec;
+    if (FindGpuCodec(codec) == nullptr) {
+      return UnimplementedError("restore: there are no kernels for codec " +
+                                std::string(CodecIdName(codec)));
+    }
+  }
+  REPRISE_RETURN_IF_ERROR(decoder->WaitFor(device.stream, device.ready_event));
+  decoder_->UseDevice(decoder, std::move(profiles));
+  return Status();
 }
 
 // --- Streams. ---

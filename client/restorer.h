@@ -78,6 +78,8 @@ class Restorer {
   Result<WireAnswer> Begin(const WireRequestPtr& fetch);
   Status TakeManifest(const WireAnswer& answer);
   Status TakeSink();
+  // The sink's memory is a device's: has its decoder take over.
+  Status UseDevice(const KvDevice& device);
   // Drops renditions whose profile is gone.
   Status LoadProfiles();
   Status PlanFrames();

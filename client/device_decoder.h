@@ -1,0 +1,122 @@
+// Frames on their way through a device: packed into pinned memory, copied to
+// the device in large pieces on one stream, decoded by kernels on another, in
+// batches of which several are under way at once. Knows of frames and rows,
+// nothing of sessions or the network.
+//
+//   Add -> [slot that fills] -> copies -> kernels -> done(whole)
+//
+// A slot is launched when it holds kLaunchBytes, or when the device would
+// otherwise be idle: so a slow link is not waited for, and on a fast one copies
+// are large.
+#ifndef REPRISE_CLIENT_DEVICE_DECODER_H_
+#define REPRISE_CLIENT_DEVICE_DECODER_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "base/status.h"
+#include "client/kv_gather.h"
+#include "codec/codec.h"
+#include "codec/frame.h"
+#include "gpu/decode_plan.h"
+#include "gpu/device.h"
+#include "gpu/gpu_codec.h"
+
+namespace reprise {
+
+// One segment, layer group and range of heads.
+struct DeviceUnit {
+  // Parsed, with every checksum verified, and checked against the model.
+  std::span<const FrameView* const> frames;
+  std::span<const PlaneSlice> slices;
+  const GpuProfile* profile = nullptr;
+  const KvTarget* target = nullptr;
+  uint64_t first_token = 0;
+  uint32_t token_count = 0;
+  TokenMask* kept = nullptr;  // as DecodeRequest::kept, set by Add
+};
+
+// Thread-safe. Serves any number of restores.
+class DeviceDecoder {
+ public:
+  // What copies are merged to, where there is that much.
+  static constexpr uint64_t kLaunchBytes = 2 << 20;
+  static constexpr uint32_t kSlots = 4;
+
+  struct Options {
+    std::shared_ptr<Device> device;
+    // Pinned, and as much on the device; a slot is a fourth of it.
+    uint64_t ring_bytes = 64 << 20;
+    uint32_t max_blocks = 0;  // of a launch; 0: as many as are of use
+    DecodePlanLimits plan;
+  };
+  // Gets all memory that it will ever use.
+  static Result<std::unique_ptr<DeviceDecoder>> Make(const Options& options);
+  // Waits for everything; `done` of what was added is called before.
+  ~DeviceDecoder();
+
+  const std::shared_ptr<Device>& shared_device() const {
+    return options_.device;
+  }
+
+  // Kernels of units added from now on see what is queued on `stream` by now,
+  // or what `event` waits for if it is not null.
+  Status WaitFor(GpuStream stream, GpuEvent event);
+
+  // Copies the frames; the rows are written later. `done` is called once, on a
+  // thread of this object, with whether the rows are whole: if not, some may be
+  // written. It must not block, and may not call Add. Waits while all slots are
+  // under way. Errors of GpuCodec::Plan, kUnavailable when the device failed;
+  // `done` is then not called.
+  using Done = std::function<void(bool whole)>;
+  Status Add(const DeviceUnit& unit, Done done);
+
+ private:
+  struct Slot {
+    uint8_t* pinned = nullptr;
+    uint8_t* on_device = nullptr;
+    GpuEvent copied = nullptr;
+    std::unique_ptr<DecodePlan> plan;
+    uint64_t used_bytes = 0;
+    std::vector<Done> done;  // by unit
+  };
+
+  explicit DeviceDecoder(const Options& options) : options_(options) {}
+  Status Start();
+  uint64_t slot_bytes() const { return options_.ring_bytes / kSlots; }
+  // Under the mutex.
+  Slot* Filling(std::unique_lock<std::mutex>* lock);
+  Status AddTo(Slot* slot, const DeviceUnit& unit);
+  void LaunchFilling();
+  Status Launch(Slot* slot);
+  void Finish(Slot* slot, std::unique_lock<std::mutex>* lock);
+  void Work();
+
+  const Options options_;
+  DeviceBuffer pinned_, staging_;
+  GpuStream copies_ = nullptr;
+  GpuStream kernels_ = nullptr;
+  GpuEvent caller_ = nullptr;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Slot> slots_;
+  std::vector<Slot*> free_;
+  Slot* filling_ = nullptr;
+  std::deque<Slot*> under_way_;  // oldest first
+  Status failure_;               // of the device, for good
+  bool closing_ = false;
+  std::vector<GpuRows> rows_;  // scratch
+  std::thread thread_;         // waits for slots, in order
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_CLIENT_DEVICE_DECODER_H_

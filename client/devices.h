@@ -1,0 +1,49 @@
+// The devices that a client's restores decode on, each opened with the first
+// sink in its memory and kept, with its buffers and the profiles on it.
+#ifndef REPRISE_CLIENT_DEVICES_H_
+#define REPRISE_CLIENT_DEVICES_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "base/status.h"
+#include "client/client.h"
+#include "client/device_decoder.h"
+#include "codec/codec.h"
+#include "gpu/gpu_codec.h"
+
+namespace reprise {
+
+// Thread-safe.
+class Devices {
+ public:
+  explicit Devices(const ClientOptions& options) : options_(options) {}
+
+  // kUnimplemented in builds without CUDA, kUnavailable without such a device
+  // or when it fails, kResourceExhausted when its memory does not do.
+  Result<DeviceDecoder*> Get(int32_t ordinal);
+
+  // A profile on the device, for positions below `max_tokens`. Errors of
+  // GpuCodec::Upload; kUnimplemented when the codec has no kernels.
+  Result<std::shared_ptr<const GpuProfile>> Upload(
+      DeviceDecoder* decoder, std::shared_ptr<const CodecProfile> profile,
+      uint64_t max_tokens);
+
+ private:
+  struct Uploaded {
+    std::shared_ptr<const GpuProfile> profile;
+    uint64_t max_tokens = 0;
+  };
+
+  const ClientOptions& options_;
+  std::mutex mutex_;
+  std::map<int32_t, std::unique_ptr<DeviceDecoder>> decoders_;
+  std::map<std::pair<DeviceDecoder*, ProfileId>, Uploaded> profiles_;
+};
+
+}  // namespace reprise
+
+#endif  // REPRISE_CLIENT_DEVICES_H_
