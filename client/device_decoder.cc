@@ -80,8 +80,14 @@ DeviceDecoder::~DeviceDecoder() {
   if (caller_ != nullptr) options_.device->FreeEvent(caller_);
 }
 
+Status DeviceDecoder::failure() {
+  const std::lock_guard lock(mutex_);
+  return failure_;
+}
+
 Status DeviceDecoder::WaitFor(GpuStream stream, GpuEvent event) {
   const std::lock_guard lock(mutex_);
+  REPRISE_RETURN_IF_ERROR(failure_);
   if (event == nullptr) {
     REPRISE_RETURN_IF_ERROR(options_.device->Record(caller_, stream));
     event = caller_;

@@ -66,6 +66,9 @@ class DeviceDecoder {
     return options_.device;
   }
 
+  // Why nothing can be decoded any more; OK as long as it can. kUnavailable.
+  Status failure();
+
   // Kernels of units added from now on see what is queued on `stream` by now,
   // or what `event` waits for if it is not null.
   Status WaitFor(GpuStream stream, GpuEvent event);

@@ -117,6 +117,9 @@ Result<RestoreResult> Restorer::Run() {
   REPRISE_RETURN_IF_ERROR(TakeStreams(first.header.end()));
   decoder_->WaitForJobs();
   if (call_->cancelled()) return UnavailableError("restore: cancelled");
+  if (device_ != nullptr) {
+    REPRISE_RETURN_IF_ERROR(device_->failure().WithContext("restore"));
+  }
   pending_ = Pending();
   core_->fetches.Return(std::move(connection_));
   const uint32_t good = decoder_->GoodSegments();
@@ -307,13 +310,12 @@ Status Restorer::UseDevice(const KvDevice& device) {
   }
   REPRISE_RETURN_IF_ERROR(
       CheckDeviceTarget(model_->spec(), *target_).WithContext("restore"));
-  REPRISE_ASSIGN_OR_RETURN(DeviceDecoder* const decoder,
-                           core_->devices.Get(device.ordinal));
+  REPRISE_ASSIGN_OR_RETURN(device_, core_->devices.Get(device.ordinal));
   FrameDecoder::DeviceProfiles profiles;
   for (const ProfilePtr& profile : kept_profiles_) {
     REPRISE_ASSIGN_OR_RETURN(
         profiles[profile.get()],
-        core_->devices.Upload(decoder, profile, target_->end_token()));
+        core_->devices.Upload(device_, profile, target_->end_token()));
   }
   for (uint32_t i = 0; i < book_.segment_count(); ++i) {
     const CodecId codec = manifest_.segments[i].codec;
@@ -322,8 +324,8 @@ Status Restorer::UseDevice(const KvDevice& device) {
                                 std::string(CodecIdName(codec)));
     }
   }
-  REPRISE_RETURN_IF_ERROR(decoder->WaitFor(device.stream, device.ready_event));
-  decoder_->UseDevice(decoder, std::move(profiles));
+  REPRISE_RETURN_IF_ERROR(device_->WaitFor(device.stream, device.ready_event));
+  decoder_->UseDevice(device_, std::move(profiles));
   return Status();
 }
 

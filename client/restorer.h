@@ -125,6 +125,7 @@ class Restorer {
   Pending pending_;
   Manifest manifest_;
   std::optional<KvTarget> target_;
+  DeviceDecoder* device_ = nullptr;  // null: the sink is in host memory
   RestoreResult result_;
 
   // Of the segments that can be decoded, from the first on.

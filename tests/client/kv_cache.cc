@@ -237,7 +237,11 @@ Memory KvCache::Describe() const {
 }
 
 KvView KvCache::view() const { return Describe<KvView>(); }
-KvSink KvCache::sink() { return Describe<KvSink>(); }
+KvSink KvCache::sink() {
+  KvSink sink = Describe<KvSink>();
+  sink.device.is_device = options_.on_device;
+  return sink;
+}
 
 testing::AssertionResult KvCache::HoldsExactly(uint64_t first_token,
                                                uint64_t end_token,

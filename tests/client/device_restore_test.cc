@@ -1,0 +1,180 @@
+// Restores into the memory of a device, which here is the host executor: what
+// comes is what the CPU path brings, in every layout, and whatever fails says
+// so and leaves the CPU path as it was.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gpu/gpu_codec.h"
+#include "gpu/host_device.h"
+#include "tests/client/kv_cache.h"
+#include "tests/client/test_daemon.h"
+#include "tests/client/test_worker.h"
+#include "tests/support/model_specs.h"
+#include "tests/support/toy_state.h"
+
+namespace reprise {
+namespace {
+
+class DeviceRestoreTest : public testing::Test {
+ protected:
+  TestWorker NewWorker(const ModelSpec& spec = TinyModel(),
+                       const HostDeviceOptions& device = {}) {
+    ClientOptions options;
+    options.device = MakeHostDevice(device);
+    options.codec_threads = 2;
+    options.device_ring_bytes = 4 << 20;
+    return TestWorker(daemon_.Connect(options), spec);
+  }
+
+  TestDaemon daemon_;
+};
+
+TEST_F(DeviceRestoreTest, BringsExactStateInEveryLayout) {
+  const std::vector<TokenId> tokens = ToyTokens(1, 150);
+  TestWorker worker = NewWorker(GqaModel());
+  for (const char* codec : {"raw", "exact"}) {
+    if (FindGpuCodec(FindCodec(codec)->id()) == nullptr) continue;
+    ASSERT_OK(worker.Save(codec, tokens, {.codec = codec}));
+    for (const CacheLayout layout : kAllCacheLayouts) {
+      for (const uint32_t first_slot : {0u, 5u}) {
+        const bool is_paged = layout == CacheLayout::kVllmNhd ||
+                              layout == CacheLayout::kVllmHnd ||
+                              layout == CacheLayout::kVllmKvPacked;
+        if (first_slot != 0 && !is_paged) continue;
+        SCOPED_TRACE(std::string(CacheLayoutName(layout)) + codec);
+        const auto restored = worker.Restore(codec, {},
+                                             {.layout = layout,
+                                              .first_slot = first_slot,
+                                              .table64 = first_slot != 0,
+                                              .on_device = true});
+        ASSERT_OK(restored);
+        EXPECT_EQ(restored->valid_end, 150u);
+        EXPECT_FALSE(restored->recompute_from.has_value());
+      }
+    }
+  }
+}
+
+TEST_F(DeviceRestoreTest, BringsAShareOfTheHeads) {
+  const std::vector<TokenId> tokens = ToyTokens(1, 100);
+  TestWorker worker = NewWorker(GqaModel());
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "raw"}));
+  const auto restored = worker.Restore(
+      "s", {},
+      {.heads = {.first = 1, .count = 1, .total = 4}, .on_device = true});
+  ASSERT_OK(restored);
+  EXPECT_EQ(restored->valid_end, 100u);
+}
+
+TEST_F(DeviceRestoreTest, ManyFramesGoThroughASmallRing) {
+  const std::vector<TokenId> tokens = ToyTokens(4, 64 * 40);
+  TestWorker worker = NewWorker(SmolModel());
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "raw"}));
+  const auto restored = worker.Restore(
+      "s", {}, {.layout = CacheLayout::kVllmNhd, .on_device = true});
+  ASSERT_OK(restored);
+  EXPECT_EQ(restored->valid_end, tokens.size());
+}
+
+TEST_F(DeviceRestoreTest, LayersAreToldOnceAndInPlace) {
+  const std::vector<TokenId> tokens = ToyTokens(5, 64 * 6);
+  TestWorker worker = NewWorker(SmolModel());
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "raw"}));
+  KvCache cache(worker.spec, {.token_count = tokens.size(), .on_device = true});
+  KvCache wanted(worker.spec, {.token_count = tokens.size()});
+  wanted.FillAll();
+  std::set<uint32_t> layers;
+  RestoreRequest request;
+  request.model = worker.model;
+  request.make_sink = [&](const RestoreInfo&) { return cache.sink(); };
+  std::mutex mutex;
+  request.on_layer = [&](uint32_t layer) {
+    const std::lock_guard lock(mutex);
+    EXPECT_TRUE(layers.insert(layer).second) << layer;
+    const uint64_t last = tokens.size() - 1;
+    EXPECT_EQ(std::memcmp(cache.At(layer, 0, last, 1, 3),
+                          wanted.At(layer, 0, last, 1, 3), 2),
+              0);
+  };
+  ASSERT_OK(worker.client->Restore("s", request));
+  EXPECT_EQ(layers.size(), worker.spec.layers.size());
+}
+
+TEST_F(DeviceRestoreTest, AFailingDeviceSaysSoAndTheCpuServes) {
+  const std::vector<TokenId> tokens = ToyTokens(6, 64 * 3);
+  TestWorker saver = NewWorker();
+  ASSERT_OK(saver.Save("s", tokens, {.codec = "raw"}));
+  bool came_through = false;
+  for (uint64_t n = 0; n < 200 && !came_through; ++n) {
+    SCOPED_TRACE(n);
+    TestWorker worker = NewWorker(TinyModel(), {.fails_after = n});
+    const auto restored = worker.Restore("s", {}, {.on_device = true});
+    came_through = restored.ok();
+    if (came_through) {
+      EXPECT_EQ(restored->valid_end, tokens.size());
+    } else {
+      ExpectStatus(restored.status(), StatusCode::kUnavailable, "device");
+    }
+    const auto on_host = worker.Restore("s");
+    ASSERT_OK(on_host);
+    EXPECT_EQ(on_host->valid_end, tokens.size());
+  }
+  EXPECT_TRUE(came_through);
+}
+
+TEST_F(DeviceRestoreTest, TooLittleDeviceMemoryIsAnErrorWithTheNumbers) {
+  TestWorker worker = NewWorker(TinyModel(), {.memory_bytes = 1 << 20});
+  ASSERT_OK(worker.Save("s", ToyTokens(7, 64), {.codec = "raw"}));
+  const auto restored = worker.Restore("s", {}, {.on_device = true});
+  ExpectStatus(restored.status(), StatusCode::kResourceExhausted, "bytes");
+}
+
+TEST_F(DeviceRestoreTest, WithoutADeviceTheCpuServes) {
+  if (DeviceCount() > 0) GTEST_SKIP() << "this machine has a device";
+  TestWorker worker(daemon_.Connect(), TinyModel());
+  ASSERT_OK(worker.Save("s", ToyTokens(8, 64)));
+  const auto refused = worker.Restore("s", {}, {.on_device = true});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_TRUE(refused.status().Is(StatusCode::kUnimplemented) ||
+              refused.status().Is(StatusCode::kUnavailable))
+      << refused.status().ToString();
+  ASSERT_OK(worker.Restore("s"));
+}
+
+TEST_F(DeviceRestoreTest, RefinementsInPlaceAreRefused) {
+  TestWorker worker = NewWorker();
+  ASSERT_OK(worker.Save("s", ToyTokens(9, 64), {.codec = "raw"}));
+  RestoreRequest request;
+  request.progressive = true;
+  const auto restored =
+      worker.Restore("s", std::move(request), {.on_device = true});
+  ExpectStatus(restored.status(), StatusCode::kUnimplemented, "refinements");
+}
+
+TEST_F(DeviceRestoreTest, CancelledNothingTouchesTheSink) {
+  const std::vector<TokenId> tokens = ToyTokens(10, 64 * 20);
+  TestWorker worker = NewWorker(SmolModel());
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "raw"}));
+  for (int round = 0; round < 10; ++round) {
+    auto cache = std::make_unique<KvCache>(
+        worker.spec,
+        CacheOptions{.token_count = tokens.size(), .on_device = true});
+    RestoreRequest request;
+    request.model = worker.model;
+    request.make_sink = [&](const RestoreInfo&) { return cache->sink(); };
+    auto ticket = worker.client->RestoreAsync("s", request);
+    ASSERT_OK(ticket);
+    if (round > 0) (void)(*ticket)->WaitLayer(static_cast<uint32_t>(round));
+    (*ticket)->Cancel();
+    cache.reset();  // ASan sees who comes later
+  }
+}
+
+}  // namespace
+}  // namespace reprise
