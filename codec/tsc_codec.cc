@@ -91,10 +91,6 @@ Status TscCodec::Encode(const EncodeRequest& request, CodecScratch* scratch,
 Status TscCodec::Decode(const FrameView& frame, const DecodeRequest& request,
                         CodecScratch* scratch) const {
   REPRISE_RETURN_IF_ERROR(CheckDecodeRequest(frame, request));
-  if (frame.info.stage != 0) {
-    return DataLossError(
-        CatMessage("tsc: stage is ", frame.info.stage, ", 0 is wanted"));
-  }
   return DecodeTscFrame(frame, request, scratch);
 }
 
