@@ -1,5 +1,6 @@
 // Elements of planes as f32 and back, in fixed arithmetic: the same bits on
-// every machine, whatever it has instructions for.
+// every machine, whatever it has instructions for. What is constexpr is for
+// kernels on devices too.
 #ifndef REPRISE_CODEC_FLOAT_ELEMENT_H_
 #define REPRISE_CODEC_FLOAT_ELEMENT_H_
 
@@ -18,7 +19,7 @@ constexpr bool IsFloatDType(DType dtype) {
 }
 
 // Exact, denormals and minus zero included; infinities and NaNs stay so.
-inline float F16ToF32(uint16_t bits) {
+constexpr float F16ToF32(uint16_t bits) {
   // The exponent is rebiased by a product, which is exact for denormals too.
   const float magnitude =
       std::bit_cast<float>((bits & 0x7fffu) << 13) * 0x1p112f;
@@ -26,13 +27,13 @@ inline float F16ToF32(uint16_t bits) {
   if ((bits & 0x7c00u) == 0x7c00u) out |= 0x7f800000u;
   return std::bit_cast<float>(out | (bits & 0x8000u) << 16);
 }
-inline float Bf16ToF32(uint16_t bits) {
+constexpr float Bf16ToF32(uint16_t bits) {
   return std::bit_cast<float>(uint32_t{bits} << 16);
 }
 
 // To nearest, ties to even; what is too large becomes an infinity.
 // REQUIRES: x is no NaN.
-inline uint16_t F32ToF16(float x) {
+constexpr uint16_t F32ToF16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t sign = bits >> 16 & 0x8000;
   const uint32_t magnitude = bits & 0x7fffffff;
@@ -47,7 +48,7 @@ inline uint16_t F32ToF16(float x) {
   return static_cast<uint16_t>(sign |
                                ((magnitude - 0x38000000 + 0xfff + odd) >> 13));
 }
-inline uint16_t F32ToBf16(float x) {
+constexpr uint16_t F32ToBf16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t odd = bits >> 16 & 1;
   return static_cast<uint16_t>((bits + 0x7fff + odd) >> 16);
@@ -55,18 +56,30 @@ inline uint16_t F32ToBf16(float x) {
 
 // The same, but what is too large becomes the largest finite number, which is
 // one less than the infinity. REQUIRES: x is no NaN.
-inline uint16_t F32ToF16Saturated(float x) {
+constexpr uint16_t F32ToF16Saturated(float x) {
   const uint16_t half = F32ToF16(x);
   return static_cast<uint16_t>(half - ((half & 0x7fff) == 0x7c00));
 }
-inline uint16_t F32ToBf16Saturated(float x) {
+constexpr uint16_t F32ToBf16Saturated(float x) {
   const uint16_t half = F32ToBf16(x);
   return static_cast<uint16_t>(half - ((half & 0x7fff) == 0x7f80));
 }
-inline float F32Saturated(float x) {
+constexpr float F32Saturated(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   if ((bits & 0x7fffffff) < 0x7f800000) return x;
   return std::bit_cast<float>((bits & 0x80000000) | 0x7f7fffff);
+}
+
+// An element's bits, in the low ones. REQUIRES: IsFloatDType(dtype); x is no
+// NaN unless dtype is kF32.
+constexpr float BitsToF32(DType dtype, uint32_t bits) {
+  if (dtype == DType::kF32) return std::bit_cast<float>(bits);
+  const auto half = static_cast<uint16_t>(bits);
+  return dtype == DType::kF16 ? F16ToF32(half) : Bf16ToF32(half);
+}
+constexpr uint32_t F32ToBits(DType dtype, float x) {
+  if (dtype == DType::kF32) return std::bit_cast<uint32_t>(x);
+  return dtype == DType::kF16 ? F32ToF16(x) : F32ToBf16(x);
 }
 
 // One element at `p`. REQUIRES: IsFloatDType(dtype).
