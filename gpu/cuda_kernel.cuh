@@ -33,6 +33,7 @@ CudaKernel MakeCudaKernel() {
 }
 
 CudaKernel CopyRowsCudaKernel();
+CudaKernel TscDecodeCudaKernel();
 
 }  // namespace reprise
 

@@ -2,6 +2,7 @@
 
 #include "codec/message.h"
 #include "gpu/raw_gpu_codec.h"
+#include "gpu/tsc_gpu_codec.h"
 
 namespace reprise {
 
@@ -95,7 +96,9 @@ EncodeRequest WithoutRows(const GpuEncodeRequest& request) {
 
 const GpuCodec* FindGpuCodec(CodecId id) {
   static const RawGpuCodec raw;
-  for (const GpuCodec* codec : {static_cast<const GpuCodec*>(&raw)}) {
+  static const TscGpuCodec tsc;
+  for (const GpuCodec* codec : {static_cast<const GpuCodec*>(&raw),
+                                static_cast<const GpuCodec*>(&tsc)}) {
     if (codec->id() == id) return codec;
   }
   return nullptr;

@@ -3,13 +3,14 @@
 #define REPRISE_GPU_KERNELS_H_
 
 #include "gpu/copy_rows_kernel.h"
+#include "gpu/tsc_decode_kernel.h"
 
 namespace reprise {
 
 template <typename... Kernels>
 struct KernelList {};
 
-using DecodeKernels = KernelList<CopyRowsKernel>;
+using DecodeKernels = KernelList<CopyRowsKernel, TscDecodeKernel>;
 using EncodeKernels = KernelList<>;
 
 }  // namespace reprise

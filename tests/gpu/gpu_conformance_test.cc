@@ -4,6 +4,7 @@
 // executor, and on a real device where there is one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -118,7 +119,7 @@ class GpuConformanceTest : public testing::TestWithParam<CodecCase> {
   }
 
   Result<uint32_t> Plan(uint32_t stages, std::span<const GpuRows> rows,
-                        uint32_t token_count) {
+                        uint32_t token_count, TokenMask* kept = nullptr) {
     std::vector<const FrameView*> views;
     std::vector<const uint8_t*> device_frames;
     for (uint32_t k = 0; k < stages; ++k) {
@@ -130,7 +131,8 @@ class GpuConformanceTest : public testing::TestWithParam<CodecCase> {
                                    .slices = slices_,
                                    .rows = rows,
                                    .token_count = token_count,
-                                   .profile = gpu_profile_.get()};
+                                   .profile = gpu_profile_.get(),
+                                   .kept = kept};
     return FindGpuCodec(GetParam().id)->Plan(request, plan_.get());
   }
 
@@ -139,12 +141,15 @@ class GpuConformanceTest : public testing::TestWithParam<CodecCase> {
     plan_->Clear();
     const Result<uint32_t> unit = Plan(stages, sink->rows(), token_count);
     EXPECT_TRUE(unit.ok()) << unit.status().ToString();
-    if (!unit.ok()) return UINT32_MAX;
+    return unit.ok() ? Launch(*unit, sink) : UINT32_MAX;
+  }
+  // What is planned.
+  uint32_t Launch(uint32_t unit, GpuSink* sink) {
     EXPECT_TRUE(plan_->Launch(nullptr).ok());
     const Status done = plan_->Synchronize();
     EXPECT_TRUE(done.ok()) << done.ToString();
     EXPECT_TRUE(sink->Fetch().ok());
-    return plan_->damage(*unit);
+    return plan_->damage(unit);
   }
 
   void ExpectSame(const GpuSink& sink, const KvRows& wanted,
@@ -274,6 +279,84 @@ TEST_P(GpuConformanceTest, GoesNotAstrayWhateverTheBytesAre) {
                  {.layout = GpuLayout::kPagedNhd, .token_count = 64});
     (void)Decode(stages, &sink, 64);
     ASSERT_TRUE(sink.GuardsAreWhole(64));
+  }
+}
+
+// Frames that a wrong encoder could have made: what the CPU refuses is refused
+// by the planner, in the same way, or seen by a kernel.
+TEST_P(GpuConformanceTest, RefusesWhatTheCpuRefuses) {
+  Use(TinyModel(), {.first_token = 64, .token_count = 64});
+  Encode(KvKind::kTypical);
+  if (HasFatalFailure()) return;
+  const std::vector<Bytes> whole = frames_;
+  const auto stages = static_cast<uint32_t>(frames_.size());
+  Random random(9);
+  for (int round = 0; round < 200; ++round) {
+    SCOPED_TRACE(round);
+    frames_ = whole;
+    const size_t k = random.Below(stages);
+    const FrameSection& section =
+        views_[k].sections[random.Below(views_[k].sections.size())];
+    if (section.bytes == 0) continue;
+    // Its first bytes are headers more often than not.
+    const uint64_t among = random.OneIn(2) ? section.bytes : 32;
+    const uint64_t at = random.Below(std::min<uint64_t>(among, section.bytes));
+    frames_[k][section.offset + at] ^=
+        static_cast<uint8_t>(1 + random.Below(255));
+    ResealFrame(frames_[k]);
+    ASSERT_TRUE(ParseFrame(frames_[k], &views_[k]).ok());
+    KvRows wanted(slices_, 64);
+    const Status cpu =
+        DecodeFrames(profile_.get(), spec_, frames_, 64, &wanted);
+    UploadFrames(stages);
+    GpuSink sink(TestDevice(), slices_, {.token_count = 64});
+    plan_->Clear();
+    const Result<uint32_t> unit = Plan(stages, sink.rows(), 64);
+    if (!unit.ok()) {
+      ASSERT_EQ(unit.status().code(), cpu.code()) << unit.status().ToString();
+      ASSERT_TRUE(plan_->is_empty());
+      continue;
+    }
+    ASSERT_EQ(Launch(*unit, &sink) == 0, cpu.ok()) << cpu.ToString();
+    if (cpu.ok()) ExpectSame(sink, wanted, 64);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(GpuConformanceTest, ZeroesAndTellsWhatAFrameLacks) {
+  if (!CodecOf(GetParam())->can_drop_tokens()) return;
+  constexpr TokenMask kKept = 0xf0ff'00f0'1234'fff2;
+  for (const ModelSpec& spec : {SmolModel(), TinyModel()}) {
+    Use(spec, {.first_token = 64, .token_count = 64});
+    KvRows rows(slices_, 64);
+    rows.Fill(KvKind::kTypical, 7, 64);
+    auto frame =
+        EncodeFrame(*CodecOf(GetParam()), profile_.get(), InfoOf(spec_, place_),
+                    slices_, rows, options_.get(), kKept);
+    ASSERT_TRUE(frame.ok()) << frame.status().ToString();
+    frames_ = {*std::move(frame)};
+    views_.assign(1, {});
+    ASSERT_TRUE(ParseFrame(frames_[0], &views_[0]).ok());
+    UploadFrames(1);
+    KvRows wanted(slices_, 64);
+    TokenMask wanted_kept = kAllTokens;
+    ASSERT_TRUE(DecodeFrame(profile_.get(), spec_, frames_[0], 60, &wanted,
+                            &wanted_kept)
+                    .ok());
+    GpuSink sink(TestDevice(), slices_,
+                 {.layout = GpuLayout::kPagedNhd, .token_count = 60});
+    plan_->Clear();
+    EXPECT_EQ(Plan(1, sink.rows(), 60).status().code(),
+              StatusCode::kFailedPrecondition);
+    EXPECT_TRUE(plan_->is_empty());
+    TokenMask kept = kAllTokens;
+    const Result<uint32_t> unit = Plan(1, sink.rows(), 60, &kept);
+    ASSERT_TRUE(unit.ok()) << unit.status().ToString();
+    EXPECT_EQ(kept, wanted_kept);
+    EXPECT_EQ(kept, kKept);
+    EXPECT_EQ(Launch(*unit, &sink), 0u);
+    ExpectSame(sink, wanted, 60);
+    EXPECT_TRUE(sink.GuardsAreWhole(60));
   }
 }
 
