@@ -9,6 +9,7 @@
 #include "codec/vector_layout.h"
 #include "codec/vector_options.h"
 #include "codec/vector_profile.h"
+#include "codec/vector_section.h"
 
 namespace reprise {
 namespace {
@@ -19,20 +20,6 @@ Status CheckKeepsAll(const EncodeRequest& request, std::string_view name) {
   return UnimplementedError(CatMessage(
       name, ": can't drop tokens, ", std::popcount(request.kept & all),
       " are to be kept of ", request.info.token_count));
-}
-
-Result<const VectorProfile*> OwnProfile(CodecId codec,
-                                        const CodecProfile* profile) {
-  if (profile == nullptr) {
-    return FailedPreconditionError(
-        CatMessage(CodecIdName(codec), ": needs a profile, there is none"));
-  }
-  if (profile->codec() != codec) {
-    return FailedPreconditionError(CatMessage(CodecIdName(codec),
-                                              ": the profile is of codec ",
-                                              CodecIdName(profile->codec())));
-  }
-  return static_cast<const VectorProfile*>(profile);
 }
 
 }  // namespace
@@ -66,7 +53,7 @@ Status VectorCodec::Encode(const EncodeRequest& request, CodecScratch* scratch,
   REPRISE_ASSIGN_OR_RETURN(const VectorOptions* options,
                            VectorOptions::Of(id(), request.options));
   REPRISE_ASSIGN_OR_RETURN(const VectorProfile* profile,
-                           OwnProfile(id(), request.profile));
+                           VectorProfile::Of(id(), request.profile));
   REPRISE_RETURN_IF_ERROR(profile->CheckSlices(request.slices));
   if (options != nullptr) {
     REPRISE_RETURN_IF_ERROR(options->CheckShape(profile->parts().shape));
@@ -78,19 +65,9 @@ Status VectorCodec::Encode(const EncodeRequest& request, CodecScratch* scratch,
 Status VectorCodec::Decode(const FrameView& frame, const DecodeRequest& request,
                            CodecScratch* scratch) const {
   REPRISE_RETURN_IF_ERROR(CheckDecodeRequest(frame, request));
-  if (frame.info.stage != 0) {
-    return DataLossError(
-        CatMessage(name(), ": stage is ", frame.info.stage, ", 0 is wanted"));
-  }
-  REPRISE_ASSIGN_OR_RETURN(const VectorProfile* profile,
-                           OwnProfile(id(), request.profile));
-  if (profile->id() != frame.info.profile) {
-    return FailedPreconditionError(
-        CatMessage(name(), ": the frame was made with profile ",
-                   frame.info.profile.ShortHex(), ", given is ",
-                   profile->id().ShortHex()));
-  }
-  REPRISE_RETURN_IF_ERROR(profile->CheckSlices(request.slices));
+  REPRISE_ASSIGN_OR_RETURN(
+      const VectorProfile* profile,
+      CheckVectorProfile(id(), frame, request.slices, request.profile));
   return DecodeVectorFrame(frame, request, *profile, scratch);
 }
 

@@ -203,6 +203,20 @@ Result<std::shared_ptr<const VectorProfile>> VectorProfile::Parse(
   return std::shared_ptr<const VectorProfile>(std::move(profile));
 }
 
+Result<const VectorProfile*> VectorProfile::Of(CodecId codec,
+                                               const CodecProfile* profile) {
+  if (profile == nullptr) {
+    return FailedPreconditionError(
+        CatMessage(CodecIdName(codec), ": needs a profile, there is none"));
+  }
+  if (profile->codec() != codec) {
+    return FailedPreconditionError(CatMessage(CodecIdName(codec),
+                                              ": the profile is of codec ",
+                                              CodecIdName(profile->codec())));
+  }
+  return static_cast<const VectorProfile*>(profile);
+}
+
 Status VectorProfile::Read(ByteView bytes) {
   ByteReader reader(bytes);
   uint32_t plane_count = 0;

@@ -75,6 +75,11 @@ class VectorProfile final : public CodecProfile {
   static Result<std::shared_ptr<const VectorProfile>> Parse(CodecId codec,
                                                             ByteView bytes);
 
+  // A codec's profile as what it is. kFailedPrecondition for null and for one
+  // of another codec.
+  static Result<const VectorProfile*> Of(CodecId codec,
+                                         const CodecProfile* profile);
+
   CodecId codec() const override { return parts_.codec; }
   const ProfileId& id() const override { return id_; }
 
@@ -106,6 +111,8 @@ class VectorProfile final : public CodecProfile {
   };
   Book book(const VectorPlane& plane, uint32_t head, uint32_t block) const;
   VectorTable table(const VectorPlane& plane, uint32_t head) const;
+  // What the tables' entries lie in: of all planes, one after the other.
+  ByteView entries() const { return entries_; }
 
  private:
   Status Read(ByteView bytes);
