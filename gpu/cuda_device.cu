@@ -20,8 +20,8 @@ Status CudaStatus(const char* what, cudaError_t error) {
 // All kernels of this build, by id; a null function where there is none.
 std::array<CudaKernel, kKernelIds> AllCudaKernels() {
   std::array<CudaKernel, kKernelIds> kernels{};
-  for (const CudaKernel& kernel :
-       {CopyRowsCudaKernel(), TscDecodeCudaKernel()}) {
+  for (const CudaKernel& kernel : {CopyRowsCudaKernel(), TscDecodeCudaKernel(),
+                                   VectorDecodeCudaKernel()}) {
     kernels[static_cast<uint32_t>(kernel.id)] = kernel;
   }
   return kernels;

@@ -34,6 +34,7 @@ CudaKernel MakeCudaKernel() {
 
 CudaKernel CopyRowsCudaKernel();
 CudaKernel TscDecodeCudaKernel();
+CudaKernel VectorDecodeCudaKernel();
 
 }  // namespace reprise
 

@@ -3,6 +3,7 @@
 #include "codec/message.h"
 #include "gpu/raw_gpu_codec.h"
 #include "gpu/tsc_gpu_codec.h"
+#include "gpu/vector_gpu_codec.h"
 
 namespace reprise {
 
@@ -97,8 +98,11 @@ EncodeRequest WithoutRows(const GpuEncodeRequest& request) {
 const GpuCodec* FindGpuCodec(CodecId id) {
   static const RawGpuCodec raw;
   static const TscGpuCodec tsc;
-  for (const GpuCodec* codec : {static_cast<const GpuCodec*>(&raw),
-                                static_cast<const GpuCodec*>(&tsc)}) {
+  static const VectorGpuCodec vq(CodecId::kVq);
+  static const VectorGpuCodec pq(CodecId::kPq);
+  for (const GpuCodec* codec :
+       {static_cast<const GpuCodec*>(&raw), static_cast<const GpuCodec*>(&tsc),
+        static_cast<const GpuCodec*>(&vq), static_cast<const GpuCodec*>(&pq)}) {
     if (codec->id() == id) return codec;
   }
   return nullptr;

@@ -4,13 +4,15 @@
 
 #include "gpu/copy_rows_kernel.h"
 #include "gpu/tsc_decode_kernel.h"
+#include "gpu/vector_decode_kernel.h"
 
 namespace reprise {
 
 template <typename... Kernels>
 struct KernelList {};
 
-using DecodeKernels = KernelList<CopyRowsKernel, TscDecodeKernel>;
+using DecodeKernels =
+    KernelList<CopyRowsKernel, TscDecodeKernel, VectorDecodeKernel>;
 using EncodeKernels = KernelList<>;
 
 }  // namespace reprise

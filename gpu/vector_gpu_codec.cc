@@ -1,0 +1,192 @@
+#include "gpu/vector_gpu_codec.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "codec/vector_section.h"
+#include "gpu/row_shape.h"
+
+namespace reprise {
+namespace {
+
+class VectorGpuProfile final : public GpuProfile {
+ public:
+  VectorGpuProfile(std::shared_ptr<const CodecProfile> profile,
+                   DeviceBuffer entries)
+      : profile_(std::move(profile)), entries_(std::move(entries)) {}
+
+  const CodecProfile& profile() const override { return *profile_; }
+  // Where an address among VectorProfile::entries() is on the device.
+  const uint8_t* OnDevice(const uint8_t* entries) const {
+    const auto& own = static_cast<const VectorProfile&>(*profile_);
+    return entries_.data() + (entries - own.entries().data());
+  }
+
+ private:
+  const std::shared_ptr<const CodecProfile> profile_;
+  const DeviceBuffer entries_;
+};
+
+Status CopyAndWait(ByteView bytes, Device* device, uint8_t* to) {
+  Result<GpuEvent> done = device->MakeEvent();
+  if (!done.ok()) return done.status();
+  Status status = device->CopyToDevice(to, bytes.data(), bytes.size(), nullptr);
+  if (status.ok()) status = device->Record(*done, nullptr);
+  if (status.ok()) status = device->Synchronize(*done);
+  device->FreeEvent(*done);
+  return status;
+}
+
+// Tasks of the heads of one frame.
+class Planner {
+ public:
+  Planner(const GpuDecodeRequest& request, const VectorGpuProfile& gpu_profile,
+          const VectorProfile& profile, DecodePlan* plan)
+      : request_(request),
+        gpu_profile_(gpu_profile),
+        profile_(profile),
+        plan_(plan) {}
+
+  Status Run();
+
+ private:
+  Status AddHead(const VectorHead& head, const uint8_t* section);
+  // The head's blocks, so many at a time that their tables fit.
+  Status AddBlocks(const VectorTable& table, VectorDecodeTask task);
+  Status AddPlane(size_t slice, const FrameSection& section);
+  // The rows' index in the plan; they are added once.
+  Result<uint32_t> RowsOf(size_t slice);
+
+  const GpuDecodeRequest& request_;
+  const VectorGpuProfile& gpu_profile_;
+  const VectorProfile& profile_;
+  DecodePlan* plan_;
+  size_t rows_slice_ = SIZE_MAX;  // whose index `rows_` is
+  uint32_t rows_ = 0;
+};
+
+Result<uint32_t> Planner::RowsOf(size_t slice) {
+  if (rows_slice_ != slice) {
+    REPRISE_ASSIGN_OR_RETURN(rows_, plan_->AddRows(request_.rows[slice]));
+    rows_slice_ = slice;
+  }
+  return rows_;
+}
+
+// The most bytes that all of an entry's parts are multiples of.
+uint32_t UnitBytes(const GpuRows& rows, const VectorTable& table) {
+  if (rows.element_stride != int64_t{rows.element_bytes}) {
+    return rows.element_bytes;
+  }
+  uint32_t of_all = RowAlignment(rows) | table.tail_bytes;
+  // Without whole blocks the entries' size is still their stride.
+  of_all |= table.full_blocks > 0 ? table.entry_bytes : table.tail_stride;
+  of_all |= table.tail_bytes > 0 ? table.tail_stride : 0;
+  return std::max(of_all & (~of_all + 1), rows.element_bytes);
+}
+
+Status Planner::AddHead(const VectorHead& head, const uint8_t* section) {
+  const GpuRows& rows = request_.rows[head.slice];
+  if (rows.base == nullptr) return Status();
+  if (head.head - rows.head_first >= rows.head_count) return Status();
+  const VectorPlane& plane = *head.plane;
+  const PlaneSlice& slice = request_.slices[head.slice];
+  const VectorTable table = profile_.table(plane, slice.head_first + head.head);
+  VectorDecodeTask task{
+      .codes = section + head.codes_at,
+      .raw_rows = section + head.raw_at,
+      .raw = head.raw,
+      .head = head.head - rows.head_first,
+      .block_stride = static_cast<uint32_t>(table.block_stride),
+      .full_blocks = table.full_blocks,
+      .entry_bytes = table.entry_bytes,
+      .tail_bytes = table.tail_bytes,
+      .tail_stride = table.tail_stride,
+      .code_bytes = profile_.code_bytes(plane),
+      .bits = profile_.code_bits(),
+      .row_bytes = plane.dim * DTypeBytes(plane.dtype),
+      .unit_bytes = UnitBytes(rows, table)};
+  REPRISE_ASSIGN_OR_RETURN(task.rows, RowsOf(head.slice));
+  return AddBlocks(table, task);
+}
+
+Status Planner::AddBlocks(const VectorTable& table, VectorDecodeTask task) {
+  constexpr uint32_t kTableBytes = VectorDecodeKernel::kTableBytes;
+  const uint32_t centroids = profile_.parts().shape.centroids;
+  // The largest, of 256 times 16 f32, has half of that.
+  static_assert(2 * kVectorMaxCentroids * kVectorMaxBlock * sizeof(float) <=
+                kTableBytes);
+  const uint32_t blocks = table.blocks();
+  const uint32_t at_once =
+      task.block_stride == 0 ? blocks : kTableBytes / task.block_stride;
+  for (uint32_t first = 0; first < blocks; first += at_once) {
+    const uint32_t last = std::min(first + at_once, blocks);
+    const bool has_tail = last > table.full_blocks;
+    task.block_first = first;
+    task.block_count = last - first;
+    task.table = gpu_profile_.OnDevice(table.entries +
+                                       uint64_t{first} * task.block_stride);
+    if (task.block_stride == 0) {
+      task.table_bytes = centroids * task.entry_bytes;
+    } else {
+      task.table_bytes =
+          (last - first - (has_tail ? 1 : 0)) * task.block_stride +
+          (has_tail ? centroids * task.tail_stride : 0);
+    }
+    REPRISE_RETURN_IF_ERROR(plan_->Add<VectorDecodeKernel>(task));
+  }
+  return Status();
+}
+
+Status Planner::AddPlane(size_t slice, const FrameSection& section) {
+  if (request_.rows[slice].base == nullptr) return Status();
+  REPRISE_ASSIGN_OR_RETURN(const uint32_t rows, RowsOf(slice));
+  return plan_->Add<CopyRowsKernel>(
+      {.from = DeviceSection(request_, 0, section),
+       .from_stride = request_.slices[slice].token_bytes(),
+       .tokens = FirstTokens(request_.frames[0]->info.token_count),
+       .rows = rows,
+       .channel_first = 0,
+       .channel_count = request_.slices[slice].channels()});
+}
+
+Status Planner::Run() {
+  VectorFrame whole(*request_.frames[0], request_.slices, profile_);
+  REPRISE_RETURN_IF_ERROR(whole.Check());
+  REPRISE_RETURN_IF_ERROR(whole.ForEachHead([&](const VectorHead& head) {
+    return AddHead(head, DeviceSection(request_, 0, whole.CodeSection()));
+  }));
+  return whole.ForEachPlane([&](size_t slice, const FrameSection& section) {
+    return AddPlane(slice, section);
+  });
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const GpuProfile>> VectorGpuCodec::Upload(
+    std::shared_ptr<const CodecProfile> profile, uint64_t,
+    std::shared_ptr<Device> device) const {
+  REPRISE_ASSIGN_OR_RETURN(const VectorProfile* own,
+                           VectorProfile::Of(id_, profile.get()));
+  const ByteView entries = own->entries();
+  REPRISE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
+                           DeviceBuffer::Make(device, GpuMemory::kDevice,
+                                              entries.size() + kGpuSlackBytes));
+  REPRISE_RETURN_IF_ERROR(CopyAndWait(entries, device.get(), buffer.data()));
+  return std::shared_ptr<const GpuProfile>(std::make_shared<VectorGpuProfile>(
+      std::move(profile), std::move(buffer)));
+}
+
+Status VectorGpuCodec::AddTasks(const GpuDecodeRequest& request, uint32_t,
+                                DecodePlan* plan) const {
+  const GpuProfile* const given = request.profile;
+  REPRISE_ASSIGN_OR_RETURN(
+      const VectorProfile* profile,
+      CheckVectorProfile(id_, *request.frames[0], request.slices,
+                         given == nullptr ? nullptr : &given->profile()));
+  const auto& gpu_profile = static_cast<const VectorGpuProfile&>(*given);
+  return Planner(request, gpu_profile, *profile, plan).Run();
+}
+
+}  // namespace reprise
