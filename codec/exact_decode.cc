@@ -2,11 +2,11 @@
 
 #include <cstring>
 #include <new>
-#include <string_view>
 
 #include "codec/exact_layout.h"
 #include "codec/exact_own_tables.h"
 #include "codec/exact_simd.h"
+#include "codec/exact_streams.h"
 #include "codec/message.h"
 
 namespace reprise {
@@ -21,11 +21,19 @@ class FrameDecoder {
       : frame_(frame),
         request_(request),
         profile_(profile),
-        scratch_(scratch) {}
+        scratch_(scratch),
+        reader_(frame, request.slices, profile, Room(profile, scratch)) {}
 
   Status Run();
 
  private:
+  // For the tables of a frame that has its own.
+  static ExactOwnTables* Room(const ExactProfile* profile,
+                              CodecScratch* scratch) {
+    if (profile != nullptr) return nullptr;
+    return new (scratch->Get(1, sizeof(ExactOwnTables))) ExactOwnTables;
+  }
+
   struct Target {
     uint8_t* data = nullptr;
     uint64_t stride = 0;
@@ -33,32 +41,25 @@ class FrameDecoder {
     uint32_t row_bytes = 0;
   };
 
-  Status ReadTables(size_t* index);
-  Status NextStream(const FrameSection& section);
-  Status DecodeStream(const FrameSection& section, const PlaneSlice& slice,
-                      const Target& target);
-  Status DecodeRaw(const FrameSection& section, const Target& target);
-  Status DecodeConstant(const FrameSection& section, const Target& target);
-  Status DecodeRans(const FrameSection& section, const PlaneSlice& slice,
-                    const Target& target);
+  Status DecodeStream(const ExactFrameStream& stream, const Target& target);
+  void CopyRaw(const FrameSection& section, const Target& target);
+  void RepeatConstant(const FrameSection& section, const Target& target);
+  Status DecodeRans(const ExactFrameStream& stream, const Target& target);
   // Fills in split and lanes, and the tables to decode with.
-  Status Prepare(const FrameSection& section, const PlaneSlice& slice,
-                 ExactChannels* lanes, ExactDecodeJob* job);
+  void Prepare(const ExactFrameStream& stream, ExactChannels* lanes,
+               ExactDecodeJob* job);
   const uint8_t* WithSlack(const FrameSection& section, uint32_t slot);
   // Decodes waiting_[index], with the one that has the same tables if there
   // is one.
   Status DecodeWaiting(uint32_t index);
   Status Finish();
-  Status Damaged(const FrameSection& section, std::string_view what,
-                 uint64_t is, uint64_t wanted) const;
 
   const FrameView& frame_;
   const DecodeRequest& request_;
   const ExactProfile* profile_;
   CodecScratch* scratch_;
+  ExactFrameReader reader_;
 
-  // In scratch; null while the frame has shown none.
-  const ExactOwnTables* own_tables_ = nullptr;
   // Streams wait for another with the same tables, to be decoded in step with
   // it: keys of one layer for those of the next, values alike.
   struct Waiting {
@@ -68,110 +69,29 @@ class FrameDecoder {
     ExactChannels lanes;
   };
   Waiting waiting_[kMaxWaiting];
-  // The slice whose streams come next, and its first channel not yet seen.
-  size_t slice_ = 0;
-  uint32_t channel_ = 0;
 };
 
-Status FrameDecoder::Damaged(const FrameSection& section, std::string_view what,
-                             uint64_t is, uint64_t wanted) const {
-  return DataLossError(CatMessage("exact: layer ", section.layer, " plane ",
-                                  section.plane, ": ", what, " is ", is,
-                                  ", wanted is ", wanted));
-}
-
-Status FrameDecoder::ReadTables(size_t* index) {
-  if (frame_.sections.empty() || profile_ != nullptr) return Status::Ok();
-  const FrameSection& section = frame_.sections[0];
-  if (section.mode != kExactTables) return Status::Ok();
-  const PlaneSlice* first =
-      request_.slices.empty() ? nullptr : &request_.slices[0];
-  if (first == nullptr || section.layer != first->layer ||
-      section.plane != first->plane || section.words != 0 ||
-      section.channel_count != 0 ||
-      section.channel_first != first->channel_first()) {
-    return Damaged(section, "channel count of the tables",
-                   section.channel_count, 0);
-  }
-  *index = 1;
-  auto* tables = new (scratch_->Get(1, sizeof(ExactOwnTables))) ExactOwnTables;
-  own_tables_ = tables;
-  return LoadExactOwnTables(frame_.Section(section), tables);
-}
-
-Status FrameDecoder::NextStream(const FrameSection& section) {
-  if (slice_ == request_.slices.size()) {
-    return Damaged(section, "a stream beyond the last slice", slice_, slice_);
-  }
-  const PlaneSlice& slice = request_.slices[slice_];
-  if (section.layer != slice.layer || section.plane != slice.plane) {
-    return Damaged(section, "layer of the next slice", section.layer,
-                   slice.layer);
-  }
-  if (section.channel_first != slice.channel_first() + channel_) {
-    return Damaged(section, "first channel", section.channel_first,
-                   slice.channel_first() + channel_);
-  }
-  const uint32_t left = slice.channels() - channel_;
-  if (section.channel_count == 0 || section.channel_count > kExactMaxChannels ||
-      section.channel_count > left) {
-    return Damaged(section, "channel count", section.channel_count, left);
-  }
-  const PlaneRows& rows = request_.rows[slice_];
-  Target target;
-  target.element_bytes = DTypeBytes(slice.spec->dtype);
-  target.row_bytes = section.channel_count * target.element_bytes;
-  target.stride = rows.token_stride_bytes;
-  if (rows.data != nullptr) {
-    target.data = rows.data + uint64_t{channel_} * target.element_bytes;
-    REPRISE_RETURN_IF_ERROR(DecodeStream(section, slice, target));
-  }
-  channel_ += section.channel_count;
-  if (channel_ == slice.channels()) {
-    channel_ = 0;
-    ++slice_;
+Status FrameDecoder::DecodeStream(const ExactFrameStream& stream,
+                                  const Target& target) {
+  if (stream.section->mode == kExactRans) return DecodeRans(stream, target);
+  if (stream.section->mode == kExactRaw) {
+    CopyRaw(*stream.section, target);
+  } else {
+    RepeatConstant(*stream.section, target);
   }
   return Status::Ok();
 }
 
-Status FrameDecoder::DecodeStream(const FrameSection& section,
-                                  const PlaneSlice& slice,
-                                  const Target& target) {
-  if (section.mode != kExactRans && section.words != 0) {
-    return Damaged(section, "number of words", section.words, 0);
-  }
-  switch (section.mode) {
-    case kExactRaw:
-      return DecodeRaw(section, target);
-    case kExactConstant:
-      return DecodeConstant(section, target);
-    case kExactRans:
-      return DecodeRans(section, slice, target);
-    default:
-      return Damaged(section, "mode", section.mode, kExactRans);
-  }
-}
-
-Status FrameDecoder::DecodeRaw(const FrameSection& section,
-                               const Target& target) {
-  const uint64_t wanted = uint64_t{target.row_bytes} * frame_.info.token_count;
-  if (section.bytes != wanted) {
-    return Damaged(section, "size of a raw stream", section.bytes, wanted);
-  }
+void FrameDecoder::CopyRaw(const FrameSection& section, const Target& target) {
   const uint8_t* from = frame_.Section(section).data();
   for (uint32_t t = 0; t < request_.token_count; ++t) {
     std::memcpy(target.data + t * target.stride,
                 from + uint64_t{t} * target.row_bytes, target.row_bytes);
   }
-  return Status::Ok();
 }
 
-Status FrameDecoder::DecodeConstant(const FrameSection& section,
-                                    const Target& target) {
-  if (section.bytes != target.element_bytes) {
-    return Damaged(section, "size of a constant stream", section.bytes,
-                   target.element_bytes);
-  }
+void FrameDecoder::RepeatConstant(const FrameSection& section,
+                                  const Target& target) {
   const uint8_t* value = frame_.Section(section).data();
   for (uint32_t t = 0; t < request_.token_count; ++t) {
     uint8_t* row = target.data + t * target.stride;
@@ -179,38 +99,24 @@ Status FrameDecoder::DecodeConstant(const FrameSection& section,
       std::memcpy(row + at, value, target.element_bytes);
     }
   }
-  return Status::Ok();
 }
 
-Status FrameDecoder::Prepare(const FrameSection& section,
-                             const PlaneSlice& slice, ExactChannels* lanes,
-                             ExactDecodeJob* job) {
+void FrameDecoder::Prepare(const ExactFrameStream& stream, ExactChannels* lanes,
+                           ExactDecodeJob* job) {
+  const FrameSection& section = *stream.section;
   job->stream.tokens = frame_.info.token_count;
   job->stream.channels = section.channel_count;
+  job->stream.split = stream.split;
   job->stream.lanes = lanes;
   if (profile_ != nullptr) {
-    const ExactPlane* plane = profile_->FindPlane(slice.layer, slice.plane);
-    if (plane == nullptr) {
-      return Damaged(section, "mode of a plane without a profile", kExactRans,
-                     kExactRaw);
-    }
-    job->stream.split = plane->split;
-    job->decode = profile_->set(plane->set).decode.data();
-    profile_->FillChannels(*plane, frame_.info.first_token,
+    job->decode = profile_->set(stream.plane->set).decode.data();
+    profile_->FillChannels(*stream.plane, frame_.info.first_token,
                            section.channel_first, section.channel_count, lanes);
-    return Status::Ok();
+    return;
   }
-  if (own_tables_ == nullptr) {
-    return Damaged(section, "mode without tables", kExactRans, kExactRaw);
-  }
-  ExactOwnStream own;
-  REPRISE_RETURN_IF_ERROR(
-      LoadExactOwnStream(frame_.Section(section), section.channel_count,
-                         DTypeBytes(slice.spec->dtype), *own_tables_, &own));
-  job->stream.split = own_tables_->kinds[own.table].split;
-  job->decode = own_tables_->decode;
-  FillExactChannels(own, section.channel_count, *own_tables_, lanes);
-  return Status::Ok();
+  const ExactOwnTables& tables = *reader_.own_tables();
+  job->decode = tables.decode;
+  FillExactChannels(stream.own, section.channel_count, tables, lanes);
 }
 
 // The loops read a little behind a stream's end: another section, or, of the
@@ -227,26 +133,19 @@ const uint8_t* FrameDecoder::WithSlack(const FrameSection& section,
   return copy;
 }
 
-Status FrameDecoder::DecodeRans(const FrameSection& section,
-                                const PlaneSlice& slice, const Target& target) {
+Status FrameDecoder::DecodeRans(const ExactFrameStream& stream,
+                                const Target& target) {
   uint32_t index = 0;
   while (index < kMaxWaiting && waiting_[index].used) ++index;
   if (index == kMaxWaiting) {
     index = 0;
     REPRISE_RETURN_IF_ERROR(DecodeWaiting(index));
   }
+  const FrameSection& section = *stream.section;
   Waiting& waiting = waiting_[index];
-  REPRISE_RETURN_IF_ERROR(
-      Prepare(section, slice, &waiting.lanes, &waiting.job));
-  const uint32_t head_bytes =
-      profile_ != nullptr ? 0 : ExactOwnStreamBytes(section.channel_count);
-  const ExactLayout layout =
-      LayOutExactStream(waiting.job.stream, head_bytes, section.words);
-  if (section.bytes != layout.end) {
-    return Damaged(section, "size of a stream", section.bytes, layout.end);
-  }
+  Prepare(stream, &waiting.lanes, &waiting.job);
   waiting.job.coded =
-      ExactParts(WithSlack(section, 2 + index), layout, section.words);
+      ExactParts(WithSlack(section, 2 + index), stream.layout, section.words);
   waiting.job.rows = target.data;
   waiting.job.stride = target.stride;
   waiting.section = &section;
@@ -293,16 +192,22 @@ Status FrameDecoder::Finish() {
 }
 
 Status FrameDecoder::Run() {
-  size_t index = 0;
-  REPRISE_RETURN_IF_ERROR(ReadTables(&index));
-  for (; index < frame_.sections.size(); ++index) {
-    REPRISE_RETURN_IF_ERROR(NextStream(frame_.sections[index]));
+  REPRISE_RETURN_IF_ERROR(reader_.ReadTables());
+  ExactFrameStream stream;
+  while (reader_.HasNext()) {
+    REPRISE_RETURN_IF_ERROR(reader_.Next(&stream));
+    const PlaneRows& rows = request_.rows[stream.slice];
+    if (rows.data == nullptr) continue;
+    REPRISE_RETURN_IF_ERROR(reader_.Inspect(&stream));
+    const uint32_t bytes = stream.element_bytes;
+    const Target target{
+        .data = rows.data + uint64_t{stream.channel_first} * bytes,
+        .stride = rows.token_stride_bytes,
+        .element_bytes = bytes,
+        .row_bytes = stream.section->channel_count * bytes};
+    REPRISE_RETURN_IF_ERROR(DecodeStream(stream, target));
   }
-  if (slice_ != request_.slices.size()) {
-    return DataLossError(CatMessage("exact: has streams for ", slice_,
-                                    " slices, ", request_.slices.size(),
-                                    " are wanted"));
-  }
+  REPRISE_RETURN_IF_ERROR(reader_.CheckEnd());
   return Finish();
 }
 

@@ -11,32 +11,14 @@
 
 #include <cstdint>
 
+#include "codec/exact_split.h"
 #include "codec/exact_tables.h"
 
 namespace reprise {
 
-inline constexpr uint32_t kExactLanes = 32;
-inline constexpr uint32_t kExactMaxChannels = 256;
-// The low end of a state between symbols, and its value at the very end.
-inline constexpr uint32_t kExactLowState = 1u << 16;
 // Loops may read this far behind words and behind raw bits: what they find
 // there changes nothing.
 inline constexpr uint32_t kExactSlackBytes = 128;
-
-// Value to code and back (section 2 of the format).
-inline uint32_t ExactCode(uint32_t value, const ExactSplit& split) {
-  const uint32_t top = split.bits() - 1;
-  const uint32_t low = (1u << split.sign_bit) - 1;
-  const uint32_t magnitude = value & ((1u << top) - 1);
-  return ((magnitude & ~low) << 1) | ((value >> top) << split.sign_bit) |
-         (magnitude & low);
-}
-inline uint32_t ExactValue(uint32_t code, const ExactSplit& split) {
-  const uint32_t top = split.bits() - 1;
-  const uint32_t low = (1u << split.sign_bit) - 1;
-  return ((code >> 1) & ~low & ((1u << top) - 1)) |
-         ((code >> split.sign_bit & 1) << top) | (code & low);
-}
 
 // Of each channel of a stream: where its table starts in the set (in slots,
 // table * 1024) and its offset. Lanes that idle hold zeros.

@@ -42,8 +42,10 @@ struct ExactOwnStream {
   uint8_t steps[kExactMaxChannels];  // 0 to 15
 };
 
+// The head of a stream: these bytes, then 4 bits a channel.
+inline constexpr uint32_t kExactOwnStreamHeadBytes = 4;
 inline uint32_t ExactOwnStreamBytes(uint32_t channels) {
-  return 4 + (channels + 7) / 8 * 4;
+  return kExactOwnStreamHeadBytes + (channels + 7) / 8 * 4;
 }
 
 // The section of mode 3.

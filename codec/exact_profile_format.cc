@@ -211,10 +211,8 @@ Bytes EncodeExactProfile(const ExactProfileParts& parts) {
 
 uint32_t ExactRotaryPair(RopePairing pairing, uint32_t rotary_dims,
                          uint32_t channel_in_head) {
-  const uint32_t pairs = rotary_dims / 2;
-  if (channel_in_head >= rotary_dims) return pairs;
-  return pairing == RopePairing::kAdjacent ? channel_in_head / 2
-                                           : channel_in_head % pairs;
+  return ExactPair(pairing == RopePairing::kAdjacent, rotary_dims / 2,
+                   channel_in_head);
 }
 
 Result<std::shared_ptr<const ExactProfile>> ExactProfile::Parse(
@@ -292,6 +290,16 @@ void ExactProfile::FillChannels(const ExactPlane& plane, uint32_t first_token,
     out->offset[c] = words[index] >> 3;
     if (++in_head == plane.dim) in_head = 0;
   }
+}
+
+Result<const ExactProfile*> AsExactProfile(const CodecProfile* profile) {
+  if (profile == nullptr) return static_cast<const ExactProfile*>(nullptr);
+  if (profile->codec() != CodecId::kExact) {
+    return FailedPreconditionError(
+        CatMessage("exact: the profile is of codec ",
+                   static_cast<int>(profile->codec()), ", 2 is wanted"));
+  }
+  return static_cast<const ExactProfile*>(profile);
 }
 
 }  // namespace reprise

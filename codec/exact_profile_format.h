@@ -60,11 +60,6 @@ Bytes EncodeExactProfile(const ExactProfileParts& parts);
 uint32_t ExactRotaryPair(RopePairing pairing, uint32_t rotary_dims,
                          uint32_t channel_in_head);
 
-// The angle of a pair in the frame that starts at `first_token`.
-inline uint32_t ExactAngle(uint32_t step, uint32_t first_token) {
-  return (first_token + 32) * step >> 28;
-}
-
 class ExactProfile final : public CodecProfile {
  public:
   // kDataLoss for damage, kUnimplemented for a version from the future.
@@ -95,6 +90,10 @@ class ExactProfile final : public CodecProfile {
   ProfileId id_;
   ExactProfileParts parts_;
 };
+
+// A codec's profile as one of `exact`; null for null. kFailedPrecondition when
+// it is another codec's.
+Result<const ExactProfile*> AsExactProfile(const CodecProfile* profile);
 
 }  // namespace reprise
 

@@ -10,29 +10,9 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "codec/exact_split.h"
 
 namespace reprise {
-
-inline constexpr uint32_t kExactSymbols = 64;
-inline constexpr uint32_t kExactEscape = 63;
-inline constexpr uint32_t kExactProbabilityBits = 10;
-inline constexpr uint32_t kExactSlots = 1u << kExactProbabilityBits;
-inline constexpr uint32_t kExactMaxTables = 8;
-inline constexpr uint32_t kExactMaxRawBits = 24;
-inline constexpr uint32_t kExactMaxKeyBits = 13;
-
-// How the values of a plane are cut: N-bit elements, w raw bits, sign to bit
-// p of the code.
-struct ExactSplit {
-  uint32_t element_bytes = 2;
-  uint32_t raw_bits = 0;
-  uint32_t sign_bit = 0;
-
-  uint32_t bits() const { return element_bytes * 8; }
-  uint32_t key_bits() const { return bits() - raw_bits; }
-  uint32_t key_mask() const { return (1u << key_bits()) - 1; }
-  bool operator==(const ExactSplit&) const = default;
-};
 
 // kDataLoss unless elements have 1, 2 or 4 bytes, w <= 24, 1 <= N - w <= 13
 // and p < N.
@@ -41,21 +21,6 @@ Status CheckExactSplit(const ExactSplit& split);
 // Frequencies of one table: they sum to 1024, each is below 1024, and the
 // escape's is not 0.
 using ExactFrequencies = std::array<uint16_t, kExactSymbols>;
-
-// An entry of a decoding table, one for each of 1,024 slots:
-// bits 0..9 slot - start, 10..19 frequency, 20..25 symbol.
-inline constexpr uint32_t kExactFrequencyShift = 10;
-inline constexpr uint32_t kExactSymbolShift = 20;
-
-// What the encoder wants of a symbol. Dividing x by the frequency f is
-// q = x * reciprocal >> 32, which is the quotient or one less.
-struct ExactEncodeEntry {
-  uint32_t frequency_start;  // f | start << 16; f = 0: the symbol is escaped
-  uint32_t reciprocal;       // floor(2^32 / f), and 2^32 - 1 for f = 1
-
-  uint32_t frequency() const { return frequency_start & 0xffff; }
-  uint32_t start() const { return frequency_start >> 16; }
-};
 
 // A set of 1 to 8 tables, as stored and as the loops want it. 32 KiB of
 // decoding tables at most: they fit in a first-level cache.
