@@ -20,8 +20,13 @@ Status CudaStatus(const char* what, cudaError_t error) {
 // All kernels of this build, by id; a null function where there is none.
 std::array<CudaKernel, kKernelIds> AllCudaKernels() {
   std::array<CudaKernel, kKernelIds> kernels{};
-  for (const CudaKernel& kernel : {CopyRowsCudaKernel(), TscDecodeCudaKernel(),
-                                   VectorDecodeCudaKernel()}) {
+  const CudaKernel all[] = {
+      CopyRowsCudaKernel(),
+      ExactDecodeCudaKernel(),
+      TscDecodeCudaKernel(),
+      VectorDecodeCudaKernel(),
+  };
+  for (const CudaKernel& kernel : all) {
     kernels[static_cast<uint32_t>(kernel.id)] = kernel;
   }
   return kernels;

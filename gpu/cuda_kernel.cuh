@@ -33,6 +33,7 @@ CudaKernel MakeCudaKernel() {
 }
 
 CudaKernel CopyRowsCudaKernel();
+CudaKernel ExactDecodeCudaKernel();
 CudaKernel TscDecodeCudaKernel();
 CudaKernel VectorDecodeCudaKernel();
 

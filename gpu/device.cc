@@ -3,6 +3,25 @@
 #include <utility>
 
 namespace reprise {
+namespace {
+
+// Copies and waits, on a stream of its own.
+Status CopyNow(Device* device, uint8_t* to, ByteView bytes) {
+  const Result<GpuStream> stream = device->MakeStream();
+  if (!stream.ok()) return stream.status();
+  const Result<GpuEvent> done = device->MakeEvent();
+  Status status = done.status();
+  if (status.ok()) {
+    status = device->CopyToDevice(to, bytes.data(), bytes.size(), *stream);
+    if (status.ok()) status = device->Record(*done, *stream);
+    if (status.ok()) status = device->Synchronize(*done);
+    device->FreeEvent(*done);
+  }
+  device->FreeStream(*stream);
+  return status;
+}
+
+}  // namespace
 
 Result<DeviceBuffer> DeviceBuffer::Make(std::shared_ptr<Device> device,
                                         GpuMemory kind, uint64_t bytes) {
@@ -13,6 +32,16 @@ Result<DeviceBuffer> DeviceBuffer::Make(std::shared_ptr<Device> device,
   buffer.kind_ = kind;
   buffer.data_ = *data;
   buffer.size_ = bytes;
+  return buffer;
+}
+
+Result<DeviceBuffer> DeviceBuffer::Upload(std::shared_ptr<Device> device,
+                                          ByteView bytes) {
+  Result<DeviceBuffer> buffer =
+      Make(device, GpuMemory::kDevice, bytes.size() + kGpuSlackBytes);
+  if (!buffer.ok()) return buffer;
+  const Status status = CopyNow(device.get(), buffer->data(), bytes);
+  if (!status.ok()) return status;
   return buffer;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/status.h"
 #include "gpu/kernel.h"
 
@@ -90,6 +91,10 @@ class DeviceBuffer {
   DeviceBuffer() = default;
   static Result<DeviceBuffer> Make(std::shared_ptr<Device> device,
                                    GpuMemory kind, uint64_t bytes);
+  // Device memory with a copy of `bytes`, and with slack behind it. Waits until
+  // it is there.
+  static Result<DeviceBuffer> Upload(std::shared_ptr<Device> device,
+                                     ByteView bytes);
   ~DeviceBuffer();
   DeviceBuffer(DeviceBuffer&& other) noexcept;
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;

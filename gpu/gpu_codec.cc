@@ -1,14 +1,48 @@
 #include "gpu/gpu_codec.h"
 
 #include "codec/message.h"
+#include "gpu/exact_gpu_codec.h"
 #include "gpu/raw_gpu_codec.h"
 #include "gpu/tsc_gpu_codec.h"
 #include "gpu/vector_gpu_codec.h"
 
 namespace reprise {
 
+namespace {
+
+Status CheckGpuDecodeRequest(const GpuDecodeRequest& request) {
+  if (request.frames.empty() ||
+      request.device_frames.size() != request.frames.size()) {
+    return InvalidArgumentError(CatMessage(
+        "gpu: ", request.device_frames.size(), " frames are on the device, ",
+        request.frames.size(), " were parsed"));
+  }
+  if (request.slices.empty() || request.rows.size() != request.slices.size()) {
+    return InvalidArgumentError(CatMessage("gpu: ", request.rows.size(),
+                                           " rows for ", request.slices.size(),
+                                           " slices"));
+  }
+  const uint32_t has = request.frames[0]->info.token_count;
+  if (request.token_count > has) {
+    return InvalidArgumentError(CatMessage("gpu: ", request.token_count,
+                                           " tokens are wanted, the frame has ",
+                                           has));
+  }
+  for (const GpuRows& rows : request.rows) {
+    if (rows.base != nullptr && rows.token_count != request.token_count) {
+      return InvalidArgumentError(
+          CatMessage("gpu: there are ", rows.token_count, " rows, ",
+                     request.token_count, " tokens are wanted"));
+    }
+  }
+  return Status();
+}
+
+}  // namespace
+
 Result<uint32_t> GpuCodec::Plan(const GpuDecodeRequest& request,
                                 DecodePlan* plan) const {
+  REPRISE_RETURN_IF_ERROR(CheckGpuDecodeRequest(request));
   Result<uint32_t> unit = plan->BeginUnit();
   if (!unit.ok()) return unit;
   const Status status = AddTasks(request, *unit, plan);
@@ -97,12 +131,14 @@ EncodeRequest WithoutRows(const GpuEncodeRequest& request) {
 
 const GpuCodec* FindGpuCodec(CodecId id) {
   static const RawGpuCodec raw;
+  static const ExactGpuCodec exact;
   static const TscGpuCodec tsc;
   static const VectorGpuCodec vq(CodecId::kVq);
   static const VectorGpuCodec pq(CodecId::kPq);
-  for (const GpuCodec* codec :
-       {static_cast<const GpuCodec*>(&raw), static_cast<const GpuCodec*>(&tsc),
-        static_cast<const GpuCodec*>(&vq), static_cast<const GpuCodec*>(&pq)}) {
+  static const GpuCodec* const codecs[] = {
+      &raw, &exact, &tsc, &vq, &pq,
+  };
+  for (const GpuCodec* codec : codecs) {
     if (codec->id() == id) return codec;
   }
   return nullptr;

@@ -3,6 +3,7 @@
 #define REPRISE_GPU_KERNELS_H_
 
 #include "gpu/copy_rows_kernel.h"
+#include "gpu/exact_decode_kernel.h"
 #include "gpu/tsc_decode_kernel.h"
 #include "gpu/vector_decode_kernel.h"
 
@@ -11,8 +12,8 @@ namespace reprise {
 template <typename... Kernels>
 struct KernelList {};
 
-using DecodeKernels =
-    KernelList<CopyRowsKernel, TscDecodeKernel, VectorDecodeKernel>;
+using DecodeKernels = KernelList<CopyRowsKernel, ExactDecodeKernel,
+                                 TscDecodeKernel, VectorDecodeKernel>;
 using EncodeKernels = KernelList<>;
 
 }  // namespace reprise
