@@ -12,31 +12,14 @@ namespace {
 
 constexpr double kMaxBound = 1e30;
 
-// The defaults for null; the codec's own class is told by its id.
-Result<const TscOptions*> OwnOptions(const CodecOptions* options) {
-  static const TscOptions& defaults = *new TscOptions;
-  if (options == nullptr) return &defaults;
-  if (options->codec() != CodecId::kTsc) {
-    return InvalidArgumentError(CatMessage("tsc: the options are of codec ",
-                                           CodecIdName(options->codec())));
-  }
-  return static_cast<const TscOptions*>(options);
-}
-
-Result<const TscProfile*> OwnProfile(const CodecProfile* profile) {
-  if (profile == nullptr) return static_cast<const TscProfile*>(nullptr);
-  if (profile->codec() != CodecId::kTsc) {
-    return FailedPreconditionError(CatMessage("tsc: the profile is of codec ",
-                                              CodecIdName(profile->codec())));
-  }
-  return static_cast<const TscProfile*>(profile);
-}
-
 }  // namespace
 
 Tier TscCodec::tier(const CodecOptions* options) const {
-  const Result<const TscOptions*> own = OwnOptions(options);
-  return own.ok() && (*own)->bits == 8 ? Tier::kNear : Tier::kCoarse;
+  if (options == nullptr || options->codec() != CodecId::kTsc) {
+    return Tier::kCoarse;
+  }
+  const auto& own = static_cast<const TscOptions&>(*options);
+  return own.bits == 8 ? Tier::kNear : Tier::kCoarse;
 }
 
 Result<std::shared_ptr<const CodecOptions>> TscCodec::ParseOptions(
@@ -73,18 +56,8 @@ Result<std::shared_ptr<const CodecProfile>> TscCodec::ParseProfile(
 Status TscCodec::Encode(const EncodeRequest& request, CodecScratch* scratch,
                         FrameBuilder* builder) const {
   REPRISE_RETURN_IF_ERROR(CheckEncodeRequest(request));
-  if (request.info.stage != 0) {
-    return InvalidArgumentError(
-        CatMessage("tsc: stage is ", request.info.stage, ", 0 is wanted"));
-  }
-  REPRISE_ASSIGN_OR_RETURN(const TscOptions* options,
-                           OwnOptions(request.options));
-  REPRISE_ASSIGN_OR_RETURN(const TscProfile* profile,
-                           OwnProfile(request.profile));
-  if (profile != nullptr) {
-    REPRISE_RETURN_IF_ERROR(profile->CheckShape(request.slices));
-  }
-  TscFrameEncoder(request, *options, profile, scratch, builder).Run();
+  REPRISE_ASSIGN_OR_RETURN(const TscChoices choices, CheckTscChoices(request));
+  TscFrameEncoder(request, choices, scratch, builder).Run();
   return Status();
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "codec/message.h"
 #include "codec/tsc_simd.h"
 
 namespace reprise {
@@ -35,27 +36,96 @@ bool CostsMoreThanRaw(const TscShape& shape) {
          shape.row_bytes();
 }
 
-}  // namespace
-
-float TscFrameEncoder::MaxDeltaOf(const PlaneSlice& slice) const {
-  if (options_.max_delta_error.has_value()) {
-    const int32_t max_code = TscShapeOf(slice, options_.bits).max_code();
-    return static_cast<float>(*options_.max_delta_error * (2 * max_code));
+// Above it a row falls back.
+float MaxDeltaOf(const TscChoices& choices, const PlaneSlice& slice) {
+  const TscOptions& options = *choices.options;
+  if (options.max_delta_error.has_value()) {
+    const int32_t max_code = TscShapeOf(slice, options.bits).max_code();
+    return static_cast<float>(*options.max_delta_error * (2 * max_code));
   }
-  const TscPlane* plane =
-      profile_ == nullptr ? nullptr : profile_->Find(slice.layer, slice.plane);
+  const TscPlane* plane = choices.profile == nullptr
+                              ? nullptr
+                              : choices.profile->Find(slice.layer, slice.plane);
   return plane == nullptr ? std::numeric_limits<float>::infinity()
                           : plane->max_delta;
+}
+
+// The defaults for null; the codec's own class is told by its id.
+Result<const TscOptions*> OwnOptions(const CodecOptions* options) {
+  static const TscOptions& defaults = *new TscOptions;
+  if (options == nullptr) return &defaults;
+  if (options->codec() != CodecId::kTsc) {
+    return InvalidArgumentError(CatMessage("tsc: the options are of codec ",
+                                           CodecIdName(options->codec())));
+  }
+  return static_cast<const TscOptions*>(options);
+}
+
+Result<const TscProfile*> OwnProfile(const CodecProfile* profile) {
+  if (profile == nullptr) return static_cast<const TscProfile*>(nullptr);
+  if (profile->codec() != CodecId::kTsc) {
+    return FailedPreconditionError(CatMessage("tsc: the profile is of codec ",
+                                              CodecIdName(profile->codec())));
+  }
+  return static_cast<const TscProfile*>(profile);
+}
+
+}  // namespace
+
+Result<TscChoices> CheckTscChoices(const EncodeRequest& request) {
+  if (request.info.stage != 0) {
+    return InvalidArgumentError(
+        CatMessage("tsc: stage is ", request.info.stage, ", 0 is wanted"));
+  }
+  TscChoices choices;
+  REPRISE_ASSIGN_OR_RETURN(choices.options, OwnOptions(request.options));
+  REPRISE_ASSIGN_OR_RETURN(choices.profile, OwnProfile(request.profile));
+  if (choices.profile != nullptr) {
+    REPRISE_RETURN_IF_ERROR(choices.profile->CheckShape(request.slices));
+  }
+  return choices;
+}
+
+TscSlicePlan PlanTscSlice(const EncodeRequest& request,
+                          const TscChoices& choices, const PlaneSlice& slice) {
+  TscSlicePlan plan;
+  plan.shape = TscShapeOf(slice, choices.options->bits);
+  plan.header.kept = request.kept & FirstTokens(request.info.token_count);
+  plan.header.kappa = choices.options->kappa;
+  plan.header.page = choices.options->page;
+  const DType dtype = plan.shape.dtype;
+  plan.is_raw = TscIsRawOnly(dtype) || CostsMoreThanRaw(plan.shape);
+  plan.delta_limit = std::min(MaxDeltaOf(choices, slice), DeltaLimit(dtype));
+  plan.reference_limit = ReferenceLimit(dtype);
+  return plan;
+}
+
+FrameSection TscSectionOf(const PlaneSlice& slice, const TscHeader& header,
+                          uint32_t bits) {
+  return {.layer = slice.layer,
+          .plane = slice.plane,
+          .mode = static_cast<uint8_t>(bits),
+          .channel_first = slice.channel_first(),
+          .channel_count = slice.channels(),
+          .words = header.fallbacks()};
+}
+
+FrameInfo TscInfoOf(const EncodeRequest& request, const TscChoices& choices) {
+  FrameInfo info = request.info;
+  info.codec = CodecId::kTsc;
+  info.profile =
+      choices.profile == nullptr ? ProfileId() : choices.profile->id();
+  info.raw_bytes = RawBytesOf(request.slices, info.token_count);
+  return info;
 }
 
 void TscFrameEncoder::Sort(Work* work) const {
   const TscShape& shape = work->shape;
   TscHeader& header = work->header;
-  if (TscIsRawOnly(shape.dtype) || CostsMoreThanRaw(shape)) {
+  if (work->plan.is_raw) {
     header.raw = header.kept;
     return;
   }
-  const float delta_limit = std::min(work->max_delta, DeltaLimit(shape.dtype));
   const uint8_t* reference = nullptr;
   bool is_reference_coded = false;
   float* largest = work->largest;
@@ -66,7 +136,7 @@ void TscFrameEncoder::Sort(Work* work) const {
     const bool scheduled = (header.reference & header.IntervalOf(token)) == 0;
     if (!scheduled && is_reference_coded) {
       TscLargest(shape, row, reference, largest);
-      if (LargestOf(largest, shape.heads) <= delta_limit) {
+      if (LargestOf(largest, shape.heads) <= work->plan.delta_limit) {
         largest += shape.heads;
         continue;
       }
@@ -77,7 +147,7 @@ void TscFrameEncoder::Sort(Work* work) const {
     if (!std::isfinite(size)) continue;  // nothing can lean on it
     header.reference |= bit;
     reference = row;
-    is_reference_coded = size <= ReferenceLimit(shape.dtype);
+    is_reference_coded = size <= work->plan.reference_limit;
   }
 }
 
@@ -133,12 +203,10 @@ void TscFrameEncoder::AddSlice(size_t index) {
   const PlaneSlice& slice = request_.slices[index];
   const uint32_t token_count = request_.info.token_count;
   Work work;
-  work.shape = TscShapeOf(slice, options_.bits);
-  work.header.kept = request_.kept & FirstTokens(token_count);
-  work.header.kappa = options_.kappa;
-  work.header.page = options_.page;
+  work.plan = PlanTscSlice(request_, choices_, slice);
+  work.shape = work.plan.shape;
+  work.header = work.plan.header;
   work.rows = request_.rows[index];
-  work.max_delta = MaxDeltaOf(slice);
   const uint64_t heads = work.shape.heads;
   work.largest = reinterpret_cast<float*>(
       scratch_->Get(0, (token_count + 1) * heads * sizeof(float)));
@@ -157,21 +225,13 @@ void TscFrameEncoder::AddSlice(size_t index) {
   StoreRaw(work, out + layout.raw);
   StoreScales(work, layout.scale_count, out + layout.scales);
   StoreCodes(work, out + layout.scales, out + layout.codes);
-  builder_->EndSection({.layer = slice.layer,
-                        .plane = slice.plane,
-                        .mode = static_cast<uint8_t>(options_.bits),
-                        .channel_first = slice.channel_first(),
-                        .channel_count = slice.channels(),
-                        .words = work.header.fallbacks()},
+  builder_->EndSection(TscSectionOf(slice, work.header, work.shape.bits),
                        layout.end);
 }
 
 void TscFrameEncoder::Run() {
-  FrameInfo info = request_.info;
-  info.codec = CodecId::kTsc;
-  info.profile = profile_ == nullptr ? ProfileId() : profile_->id();
-  info.raw_bytes = RawBytesOf(request_.slices, info.token_count);
-  builder_->Start(info, static_cast<uint32_t>(request_.slices.size()));
+  builder_->Start(TscInfoOf(request_, choices_),
+                  static_cast<uint32_t>(request_.slices.size()));
   for (size_t i = 0; i < request_.slices.size(); ++i) AddSlice(i);
 }
 

@@ -8,16 +8,38 @@
 
 namespace reprise {
 
-// One frame. The request was checked, and the profile, which may be null,
-// against its slices.
+// What was chosen for an encoding, checked.
+struct TscChoices {
+  const TscOptions* options = nullptr;
+  const TscProfile* profile = nullptr;  // may be null
+};
+// kInvalidArgument or kFailedPrecondition, as of Codec::Encode. Does not look
+// at rows.
+Result<TscChoices> CheckTscChoices(const EncodeRequest& request);
+
+// How a slice is to be encoded, as far as its rows have no say in it.
+struct TscSlicePlan {
+  TscShape shape;
+  TscHeader header;           // kept, kappa, page
+  bool is_raw = false;        // there are to be no deltas and no references
+  float delta_limit = 0;      // rows with a larger delta are raw
+  float reference_limit = 0;  // no row leans on one with a larger value
+};
+TscSlicePlan PlanTscSlice(const EncodeRequest& request,
+                          const TscChoices& choices, const PlaneSlice& slice);
+
+// Directory entry and frame header, for FrameBuilder.
+FrameSection TscSectionOf(const PlaneSlice& slice, const TscHeader& header,
+                          uint32_t bits);
+FrameInfo TscInfoOf(const EncodeRequest& request, const TscChoices& choices);
+
+// One frame. The request was checked.
 class TscFrameEncoder {
  public:
-  TscFrameEncoder(const EncodeRequest& request, const TscOptions& options,
-                  const TscProfile* profile, CodecScratch* scratch,
-                  FrameBuilder* builder)
+  TscFrameEncoder(const EncodeRequest& request, const TscChoices& choices,
+                  CodecScratch* scratch, FrameBuilder* builder)
       : request_(request),
-        options_(options),
-        profile_(profile),
+        choices_(choices),
         scratch_(scratch),
         builder_(builder) {}
 
@@ -26,10 +48,10 @@ class TscFrameEncoder {
  private:
   // A slice while it is encoded.
   struct Work {
+    TscSlicePlan plan;
     TscShape shape;
     TscHeader header;
     ConstPlaneRows rows;
-    float max_delta = 0;       // above it a row falls back
     float* largest = nullptr;  // [deltas, heads]: of each delta row and head
     float* scales = nullptr;   // [heads]
 
@@ -39,7 +61,6 @@ class TscFrameEncoder {
   };
 
   void AddSlice(size_t index);
-  float MaxDeltaOf(const PlaneSlice& slice) const;
   // Sorts the rows into raw ones, references and deltas.
   void Sort(Work* work) const;
   void StoreRaw(const Work& work, uint8_t* out) const;
@@ -48,8 +69,7 @@ class TscFrameEncoder {
                   uint8_t* out) const;
 
   const EncodeRequest& request_;
-  const TscOptions& options_;
-  const TscProfile* profile_;
+  const TscChoices choices_;
   CodecScratch* scratch_;
   FrameBuilder* builder_;
 };

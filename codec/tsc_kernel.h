@@ -35,7 +35,7 @@ struct TscShape {
 // The scale of a page whose largest delta is this: largest / max_code, rounded
 // to the nearest f16, or the next one if that times max_code (exact in f32) is
 // less than the delta. REQUIRES: 0 <= largest <= 2^18.
-inline uint16_t TscScale(float largest, int32_t max_code) {
+constexpr uint16_t TscScale(float largest, int32_t max_code) {
   const auto most = static_cast<float>(max_code);
   const uint16_t scale = F32ToF16(largest / most);
   const bool is_less = F16ToF32(scale) * most < largest;
