@@ -24,6 +24,7 @@ std::array<CudaKernel, kKernelIds> AllCudaKernels() {
       CopyRowsCudaKernel(),
       ExactDecodeCudaKernel(),
       TscDecodeCudaKernel(),
+      TscEncodeCudaKernel(),
       VectorDecodeCudaKernel(),
   };
   for (const CudaKernel& kernel : all) {

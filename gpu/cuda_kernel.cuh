@@ -35,6 +35,7 @@ CudaKernel MakeCudaKernel() {
 CudaKernel CopyRowsCudaKernel();
 CudaKernel ExactDecodeCudaKernel();
 CudaKernel TscDecodeCudaKernel();
+CudaKernel TscEncodeCudaKernel();
 CudaKernel VectorDecodeCudaKernel();
 
 }  // namespace reprise

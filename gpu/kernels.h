@@ -5,6 +5,7 @@
 #include "gpu/copy_rows_kernel.h"
 #include "gpu/exact_decode_kernel.h"
 #include "gpu/tsc_decode_kernel.h"
+#include "gpu/tsc_encode_kernel.h"
 #include "gpu/vector_decode_kernel.h"
 
 namespace reprise {
@@ -14,7 +15,7 @@ struct KernelList {};
 
 using DecodeKernels = KernelList<CopyRowsKernel, ExactDecodeKernel,
                                  TscDecodeKernel, VectorDecodeKernel>;
-using EncodeKernels = KernelList<>;
+using EncodeKernels = KernelList<TscEncodeKernel>;
 
 }  // namespace reprise
 

@@ -17,6 +17,7 @@
 #include "gpu/executor.h"
 #include "gpu/gpu_rows.h"
 #include "gpu/kernel.h"
+#include "gpu/wide_memory.h"
 
 namespace reprise {
 
@@ -70,11 +71,6 @@ struct TscDecodeKernel {
     Place places[kTokens];
   };
 
-  // 16 bytes, loaded and stored at once.
-  struct alignas(16) Quad {
-    uint32_t of[4];
-  };
-
   // Where a piece lies: in a row of the engine's, in one of the section's, in
   // a delta's codes, and its head's scale in a delta's.
   struct At {
@@ -94,17 +90,7 @@ struct TscDecodeKernel {
     REPRISE_GPU explicit Octet(const Task& task) : code_bits(task.bits) {}
 
     REPRISE_GPU void LoadReference(const uint8_t* from) {
-      for (uint32_t q = 0; q < kQuads; ++q) {
-        const Quad quad = LoadAligned<Quad>(from + 16 * q);
-        for (uint32_t i = 0; i < 4; ++i) {
-          if constexpr (kType == DType::kF32) {
-            reference[4 * q + i] = std::bit_cast<float>(quad.of[i]);
-          } else {
-            reference[2 * i] = BitsToF32(kType, quad.of[i] & 0xffff);
-            reference[2 * i + 1] = BitsToF32(kType, quad.of[i] >> 16);
-          }
-        }
-      }
+      LoadFloats<kType, kChannels>(from, reference);
     }
     REPRISE_GPU void Decode(const uint8_t* codes, uint32_t shift, float scale,
                             uint8_t* to) const {
@@ -179,10 +165,6 @@ struct TscDecodeKernel {
     return static_cast<int32_t>(code << (32 - bits)) >>
            static_cast<int32_t>(32 - bits);
   }
-  REPRISE_GPU static uint32_t CountTokens(uint64_t mask) {
-    return CountOnes(static_cast<uint32_t>(mask)) +
-           CountOnes(static_cast<uint32_t>(mask >> 32));
-  }
   REPRISE_GPU static uint32_t TokensOf(const GpuRows& rows) {
     return rows.token_count < kTokens ? rows.token_count : kTokens;
   }
@@ -196,7 +178,7 @@ struct TscDecodeKernel {
     const uint64_t bit = uint64_t{1} << t;
     if ((task.kept & bit) == 0) return place;
     const uint32_t row_bytes = task.heads * task.dim * task.element_bytes;
-    const uint32_t raw_rows = CountTokens(task.raw & (bit - 1));
+    const uint32_t raw_rows = CountOnes64(task.raw & (bit - 1));
     if ((task.raw & bit) != 0) {
       place.from = task.raw_at + raw_rows * row_bytes;
       return place;
@@ -204,10 +186,10 @@ struct TscDecodeKernel {
     uint64_t reference = bit >> 1;
     while (reference != 0 && (task.reference & reference) == 0) reference >>= 1;
     if (reference == 0) return place;
-    const uint32_t index = CountTokens(task.kept & ~task.raw & (bit - 1));
+    const uint32_t index = CountOnes64(task.kept & ~task.raw & (bit - 1));
     place.from = task.codes_at + index * task.heads * HeadCodeBytes(task);
     place.reference =
-        task.raw_at + CountTokens(task.raw & (reference - 1)) * row_bytes;
+        task.raw_at + CountOnes64(task.raw & (reference - 1)) * row_bytes;
     place.scale = task.scales_at + index * task.scale_row_bytes;
     return place;
   }

@@ -1,8 +1,11 @@
 #include "gpu/tsc_gpu_codec.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "codec/message.h"
+#include "codec/tsc_encode.h"
 #include "codec/tsc_section.h"
 #include "gpu/row_shape.h"
 
@@ -60,6 +63,39 @@ TscDecodeTask TaskOf(const TscSection& section, const uint8_t* device_bytes,
   return task;
 }
 
+// Room for the scales of one section, and the zeros behind them.
+uint64_t ScaleBytes(const TscShape& shape) {
+  return sizeof(uint16_t) * TscEncodeKernel::kTokens * shape.heads +
+         kTscPartAlignment;
+}
+uint64_t ScratchBytes(const TscShape& shape) {
+  return ScaleBytes(shape) +
+         sizeof(uint32_t) * TscEncodeKernel::kTokens * shape.heads;
+}
+
+// Where deltas take more than raw rows there are none.
+uint64_t MostSectionBytes(const TscSlicePlan& slice, uint32_t token_count) {
+  return kTscHeaderBytes + token_count * slice.shape.row_bytes() +
+         2 * kTscPartAlignment;
+}
+
+TscEncodeTask EncodeTaskOf(const TscSlicePlan& slice, const GpuRows& rows) {
+  const TscShape& shape = slice.shape;
+  TscEncodeTask task{.kept = slice.header.kept,
+                     .kappa = slice.header.kappa,
+                     .delta_limit = slice.delta_limit,
+                     .reference_limit = slice.reference_limit,
+                     .dtype = shape.dtype,
+                     .bits = static_cast<uint8_t>(shape.bits),
+                     .page = static_cast<uint8_t>(slice.header.page),
+                     .is_raw = slice.is_raw};
+  const uint32_t multiple = shape.bits == 8 ? 8 : 16;
+  task.is_wide = RowAlignment(rows) == 16 &&
+                 shape.dim * DTypeBytes(shape.dtype) % 16 == 0 &&
+                 (slice.is_raw || shape.dim % multiple == 0);
+  return task;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const GpuProfile>> TscGpuCodec::Upload(
@@ -97,6 +133,60 @@ Status TscGpuCodec::AddTasks(const GpuDecodeRequest& request, uint32_t,
   }
   if (request.kept != nullptr) {
     *request.kept &= kept | ~FirstTokens(frame.info.token_count);
+  }
+  return Status();
+}
+
+Status TscGpuCodec::AddEncodeTasks(const GpuEncodeRequest& request, uint32_t,
+                                   EncodePlan* plan) const {
+  const EncodeRequest own = WithoutRows(request);
+  REPRISE_ASSIGN_OR_RETURN(const TscChoices choices, CheckTscChoices(own));
+  for (size_t i = 0; i < request.slices.size(); ++i) {
+    const GpuRows& rows = request.rows[i];
+    const TscSlicePlan slice = PlanTscSlice(own, choices, request.slices[i]);
+    TscEncodeTask task = EncodeTaskOf(slice, rows);
+    REPRISE_ASSIGN_OR_RETURN(
+        const GpuOutput output,
+        plan->AddOutput(MostSectionBytes(slice, own.info.token_count)));
+    REPRISE_ASSIGN_OR_RETURN(uint8_t* const scratch,
+                             plan->AddScratch(ScratchBytes(slice.shape)));
+    task.out = output.data;
+    task.scales = reinterpret_cast<uint16_t*>(scratch);
+    task.largest =
+        reinterpret_cast<uint32_t*>(scratch + ScaleBytes(slice.shape));
+    REPRISE_ASSIGN_OR_RETURN(task.rows, plan->AddRows(rows));
+    REPRISE_RETURN_IF_ERROR(plan->Add<TscEncodeKernel>(task));
+  }
+  return Status();
+}
+
+Status TscGpuCodec::BuildFrames(const GpuEncodeRequest& request,
+                                const EncodePlan& plan, uint32_t unit,
+                                std::span<FrameBuilder* const> builders) const {
+  const EncodeRequest own = WithoutRows(request);
+  REPRISE_ASSIGN_OR_RETURN(const TscChoices choices, CheckTscChoices(own));
+  const std::span<const GpuOutput> outputs = plan.Outputs(unit);
+  const size_t count = request.slices.size();
+  if (outputs.size() != count || builders.empty()) {
+    return InternalError(CatMessage("tsc: ", outputs.size(), " outputs and ",
+                                    builders.size(), " builders for ", count,
+                                    " slices"));
+  }
+  FrameBuilder* const builder = builders[0];
+  builder->Start(TscInfoOf(own, choices), static_cast<uint32_t>(count));
+  for (size_t i = 0; i < count; ++i) {
+    const TscSlicePlan slice = PlanTscSlice(own, choices, request.slices[i]);
+    TscHeader header;
+    REPRISE_RETURN_IF_ERROR(LoadTscHeader(outputs[i].data, &header));
+    const uint64_t bytes = LayOutTsc(header, slice.shape).end;
+    if (header.kept != slice.header.kept || bytes > outputs[i].bytes) {
+      return UnavailableError(CatMessage(
+          "gpu: a device made a section of ", bytes, " bytes, there was room ",
+          "for ", outputs[i].bytes, "; or of other tokens"));
+    }
+    std::memcpy(builder->BeginSection(bytes).data(), outputs[i].data, bytes);
+    builder->EndSection(
+        TscSectionOf(request.slices[i], header, slice.shape.bits), bytes);
   }
   return Status();
 }

@@ -15,6 +15,7 @@
 #include "gpu/executor.h"
 #include "gpu/gpu_rows.h"
 #include "gpu/kernel.h"
+#include "gpu/wide_memory.h"
 
 namespace reprise {
 
@@ -64,9 +65,6 @@ struct VectorDecodeKernel {
     alignas(16) uint8_t table[kTableBytes];
     Place places[kTokens];
   };
-  struct alignas(16) Quad {
-    uint32_t of[4];
-  };
 
   // So that those with the same table follow each other.
   static bool Before(const Task& a, const Task& b) {
@@ -74,10 +72,6 @@ struct VectorDecodeKernel {
            reinterpret_cast<uintptr_t>(b.table);
   }
 
-  REPRISE_GPU static uint32_t CountTokens(uint64_t mask) {
-    return CountOnes(static_cast<uint32_t>(mask)) +
-           CountOnes(static_cast<uint32_t>(mask >> 32));
-  }
   REPRISE_GPU static uint32_t TokensOf(const GpuRows& rows) {
     return rows.token_count < kTokens ? rows.token_count : kTokens;
   }
@@ -85,7 +79,7 @@ struct VectorDecodeKernel {
   REPRISE_GPU static Place PlaceOf(const Task& task, const GpuRows& rows,
                                    uint32_t t) {
     const uint64_t bit = uint64_t{1} << t;
-    const uint32_t raw_before = CountTokens(task.raw & (bit - 1));
+    const uint32_t raw_before = CountOnes64(task.raw & (bit - 1));
     Place place{.row = rows.Row(t) + task.head * rows.head_stride};
     place.is_raw = (task.raw & bit) != 0 ? 1 : 0;
     place.from = place.is_raw != 0 ? raw_before * task.row_bytes

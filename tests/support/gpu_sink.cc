@@ -144,15 +144,38 @@ Status GpuSink::Upload() {
   return Status();
 }
 
+Status GpuSink::Put(const KvRows& rows) {
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    const uint32_t bytes = rows_[i].element_bytes;
+    for (uint32_t t = 0; t < rows_[i].token_count; ++t) {
+      const uint8_t* from =
+          rows.RowView(i, t).data() +
+          uint64_t{rows_[i].head_first} * rows_[i].dim * bytes;
+      for (uint32_t h = 0; h < rows_[i].head_count; ++h) {
+        for (uint32_t e = 0; e < rows_[i].dim; ++e, from += bytes) {
+          std::memcpy(memory_.data() + At(i, t, h, e), from, bytes);
+        }
+      }
+    }
+  }
+  REPRISE_RETURN_IF_ERROR(device_->CopyToDevice(
+      device_memory_.data(), memory_.data(), memory_.size(), nullptr));
+  return WaitForDevice();
+}
+
 Status GpuSink::Fetch() {
-  Result<GpuEvent> done = device_->MakeEvent();
-  if (!done.ok()) return done.status();
   REPRISE_RETURN_IF_ERROR(device_->CopyToHost(
       memory_.data(), device_memory_.data(), memory_.size(), nullptr));
-  REPRISE_RETURN_IF_ERROR(device_->Record(*done, nullptr));
-  REPRISE_RETURN_IF_ERROR(device_->Synchronize(*done));
+  return WaitForDevice();
+}
+
+Status GpuSink::WaitForDevice() {
+  Result<GpuEvent> done = device_->MakeEvent();
+  if (!done.ok()) return done.status();
+  Status status = device_->Record(*done, nullptr);
+  if (status.ok()) status = device_->Synchronize(*done);
   device_->FreeEvent(*done);
-  return Status();
+  return status;
 }
 
 uint64_t GpuSink::At(size_t slice, uint32_t token, uint32_t head,

@@ -1,5 +1,6 @@
-// A cache on a device as engines have it, for what a GPU codec decodes: any
-// layout, guards between all that is written, and rows read back.
+// A cache on a device as engines have it, for what a GPU codec decodes or
+// encodes: any layout, guards between all that is written, rows written and
+// read back.
 #ifndef REPRISE_TESTS_SUPPORT_GPU_SINK_H_
 #define REPRISE_TESTS_SUPPORT_GPU_SINK_H_
 
@@ -14,6 +15,7 @@
 #include "codec/frame.h"
 #include "gpu/device.h"
 #include "gpu/gpu_rows.h"
+#include "tests/support/kv_values.h"
 
 namespace reprise {
 
@@ -53,6 +55,10 @@ class GpuSink {
   // One for each slice.
   std::span<const GpuRows> rows() const { return rows_; }
 
+  // Writes rows to the device, for what encodes them. REQUIRES: they are of
+  // the same slices and tokens.
+  Status Put(const KvRows& rows);
+
   // Reads the device's memory. What is asked of it below is of that moment.
   Status Fetch();
   // A row's heads that are wanted, packed.
@@ -67,6 +73,7 @@ class GpuSink {
   };
   void PlacePlane(const PlaneSlice& slice, const Shape& shape);
   Status Upload();
+  Status WaitForDevice();
   // Where an element lies in the sink's memory.
   uint64_t At(size_t slice, uint32_t token, uint32_t head,
               uint32_t element) const;
