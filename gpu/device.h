@@ -64,6 +64,8 @@ class Device {
                               GpuStream stream) = 0;
   virtual Status CopyToHost(uint8_t* to, const uint8_t* from, uint64_t bytes,
                             GpuStream stream) = 0;
+  virtual Status CopyOnDevice(uint8_t* to, const uint8_t* from, uint64_t bytes,
+                              GpuStream stream) = 0;
   virtual Status Launch(const KernelLaunch& launch, GpuStream stream) = 0;
   virtual Status Record(GpuEvent event, GpuStream stream) = 0;
   // What is queued on `stream` from now on waits for the event's last record.

@@ -54,6 +54,10 @@ class HostDevice final : public Device {
                     GpuStream stream) override {
     return Copy(to, from, bytes, stream);
   }
+  Status CopyOnDevice(uint8_t* to, const uint8_t* from, uint64_t bytes,
+                      GpuStream stream) override {
+    return Copy(to, from, bytes, stream);
+  }
   Status Launch(const KernelLaunch& launch, GpuStream stream) override;
   Status Record(GpuEvent event, GpuStream stream) override;
   Status Wait(GpuStream stream, GpuEvent event) override;

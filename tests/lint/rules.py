@@ -35,7 +35,7 @@ HOMES = [
     Home("Prometheus", r"prometheus/", r"api/admin|tools/"),
     Home("CUDA", r"cuda|cub/|cooperative_groups|nv/",
          r"gpu/|tests/gpu/|bench/"),
-    Home("GoogleTest", r"(gtest|gmock)/", r"tests/"),
+    Home("GoogleTest", r"(gtest|gmock)/", r"tests/|bench/gpu_selftest\.cc$"),
 ]
 
 # zstd has one home in codec/, a single file of it.

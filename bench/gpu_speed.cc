@@ -1,0 +1,343 @@
+#include "bench/gpu_speed.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include "base/limits.h"
+#include "gpu/decode_plan.h"
+#include "gpu/encode_plan.h"
+#include "gpu/gpu_codec.h"
+#include "gpu/kernel_facts.h"
+#include "tests/support/codec_cases.h"
+#include "tests/support/codec_frames.h"
+#include "tests/support/model_specs.h"
+
+namespace reprise::bench {
+namespace {
+
+constexpr uint64_t kCopyBytes = 64 << 20;
+constexpr uint64_t kMaxPosition = 4096;
+constexpr uint32_t kTokens = kSegmentTokens;
+
+double Now() {
+  return std::chrono::duration<double>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Calls `queue` and waits, again and again. Bytes a call to 10^9 a second.
+Result<double> Rate(const GpuSpeedOptions& options, uint64_t bytes,
+                    const std::function<Status()>& queue,
+                    const std::function<Status()>& wait) {
+  REPRISE_RETURN_IF_ERROR(queue());
+  REPRISE_RETURN_IF_ERROR(wait());
+  const double start = Now();
+  uint64_t calls = 0;
+  do {
+    REPRISE_RETURN_IF_ERROR(queue());
+    REPRISE_RETURN_IF_ERROR(wait());
+    ++calls;
+  } while (Now() - start < options.seconds);
+  return static_cast<double>(calls * bytes) / (Now() - start) / 1e9;
+}
+
+Result<double> CopyRate(const GpuSpeedOptions& options,
+                        const std::function<Status()>& copy) {
+  Device& device = *options.device;
+  REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, device.MakeEvent());
+  Result<double> rate = Rate(
+      options, kCopyBytes,
+      [&] {
+        REPRISE_RETURN_IF_ERROR(copy());
+        return device.Record(done, nullptr);
+      },
+      [&] { return device.Synchronize(done); });
+  device.FreeEvent(done);
+  return rate;
+}
+
+// A codec's frames and rows of one segment, on the device many times over, so
+// that no cache holds what a launch reads and writes.
+class CodecRun {
+ public:
+  CodecRun(const CodecCase& codec_case, const GpuSpeedOptions& options)
+      : case_(codec_case), options_(options) {}
+
+  Status Prepare();
+  Result<double> Decode(uint32_t batch, uint32_t max_blocks);
+  Result<double> Encode(uint32_t batch, uint32_t max_blocks);
+
+  uint64_t frame_bytes() const {
+    uint64_t bytes = 0;
+    for (const Bytes& frame : frames_) bytes += frame.size();
+    return bytes;
+  }
+  uint64_t raw_bytes() const { return RawBytesOf(slices_, kTokens); }
+
+ private:
+  Status PrepareProfile();
+  // `batch` copies of frames and room for as many rows.
+  Status Place(uint32_t batch);
+  std::vector<GpuRows> RowsOf(uint32_t unit) const;
+  Status Wait();
+
+  const CodecCase case_;
+  const GpuSpeedOptions options_;
+  const GpuCodec* codec_ = nullptr;
+  ModelSpec spec_ = PlainModel("8b", 2, 8, 128, DType::kBf16);
+  std::shared_ptr<const CodecOptions> codec_options_;
+  std::shared_ptr<const CodecProfile> profile_;
+  std::shared_ptr<const GpuProfile> gpu_profile_;
+  FrameInfo info_;
+  std::vector<PlaneSlice> slices_;
+  std::vector<Bytes> frames_;
+  std::vector<FrameView> views_;
+  DeviceBuffer device_frames_, device_rows_;
+  uint64_t frame_stride_ = 0;
+  uint32_t placed_ = 0;
+};
+
+constexpr uint64_t Aligned(uint64_t bytes) {
+  return (bytes + kGpuAlignment - 1) / kGpuAlignment * kGpuAlignment;
+}
+
+Status CodecRun::PrepareProfile() {
+  REPRISE_ASSIGN_OR_RETURN(codec_options_, OptionsOf(case_));
+  REPRISE_ASSIGN_OR_RETURN(profile_, ProfileOf(case_, spec_));
+  if (profile_ == nullptr || case_.decodes_without_profile) return Status();
+  REPRISE_ASSIGN_OR_RETURN(
+      gpu_profile_, codec_->Upload(profile_, kMaxPosition, options_.device));
+  return Status();
+}
+
+Status CodecRun::Prepare() {
+  codec_ = FindGpuCodec(case_.id);
+  REPRISE_RETURN_IF_ERROR(PrepareProfile());
+  const FramePlace place{.layers = LayerGroupsOf(spec_)[0],
+                         .first_token = kTokens};
+  info_ = InfoOf(spec_, place);
+  REPRISE_ASSIGN_OR_RETURN(slices_,
+                           SlicePlanes(spec_, place.layers, place.heads));
+  KvRows rows(slices_, kTokens);
+  rows.Fill(KvKind::kTypical, 7, place.first_token);
+  REPRISE_ASSIGN_OR_RETURN(
+      frames_, EncodeFrames(*CodecOf(case_), profile_.get(), info_, slices_,
+                            rows, codec_options_.get()));
+  views_.resize(frames_.size());
+  for (size_t k = 0; k < frames_.size(); ++k) {
+    REPRISE_RETURN_IF_ERROR(ParseFrame(frames_[k], &views_[k]));
+    frame_stride_ += Aligned(frames_[k].size() + kGpuSlackBytes);
+  }
+  return Status();
+}
+
+Status CodecRun::Place(uint32_t batch) {
+  if (batch == placed_) return Status();
+  Device& device = *options_.device;
+  REPRISE_ASSIGN_OR_RETURN(
+      device_frames_, DeviceBuffer::Make(options_.device, GpuMemory::kDevice,
+                                         batch * frame_stride_));
+  REPRISE_ASSIGN_OR_RETURN(
+      device_rows_, DeviceBuffer::Make(options_.device, GpuMemory::kDevice,
+                                       batch * raw_bytes()));
+  for (uint32_t unit = 0; unit < batch; ++unit) {
+    uint8_t* to = device_frames_.data() + unit * frame_stride_;
+    for (const Bytes& frame : frames_) {
+      REPRISE_RETURN_IF_ERROR(
+          device.CopyToDevice(to, frame.data(), frame.size(), nullptr));
+      to += Aligned(frame.size() + kGpuSlackBytes);
+    }
+  }
+  placed_ = batch;
+  return Wait();
+}
+
+Status CodecRun::Wait() {
+  REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, options_.device->MakeEvent());
+  REPRISE_RETURN_IF_ERROR(options_.device->Record(done, nullptr));
+  const Status status = options_.device->Synchronize(done);
+  options_.device->FreeEvent(done);
+  return status;
+}
+
+// [slices][tokens, heads, dim], as an engine without pages has them.
+std::vector<GpuRows> CodecRun::RowsOf(uint32_t unit) const {
+  std::vector<GpuRows> rows;
+  uint8_t* at = device_rows_.data() + unit * raw_bytes();
+  for (const PlaneSlice& slice : slices_) {
+    const uint32_t bytes = DTypeBytes(slice.spec->dtype);
+    rows.push_back({.base = at,
+                    .token_stride = static_cast<int64_t>(slice.token_bytes()),
+                    .head_stride = int64_t{slice.spec->dim} * bytes,
+                    .element_stride = bytes,
+                    .token_count = kTokens,
+                    .head_count = slice.head_count,
+                    .dim = slice.spec->dim,
+                    .element_bytes = bytes});
+    at += slice.token_bytes() * kTokens;
+  }
+  return rows;
+}
+
+Result<double> CodecRun::Decode(uint32_t batch, uint32_t max_blocks) {
+  REPRISE_RETURN_IF_ERROR(Place(batch));
+  DecodePlanLimits limits;
+  limits.units = batch;
+  limits.rows = batch * static_cast<uint32_t>(slices_.size());
+  limits.tasks = 1 << 18;
+  limits.scratch_bytes = batch * (2 * raw_bytes() + (1 << 16));
+  REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<DecodePlan> plan,
+                           DecodePlan::Make(options_.device, limits));
+  for (uint32_t unit = 0; unit < batch; ++unit) {
+    std::vector<const FrameView*> views;
+    std::vector<const uint8_t*> device_frames;
+    const uint8_t* at = device_frames_.data() + unit * frame_stride_;
+    for (size_t k = 0; k < frames_.size(); ++k) {
+      views.push_back(&views_[k]);
+      device_frames.push_back(at);
+      at += Aligned(frames_[k].size() + kGpuSlackBytes);
+    }
+    const std::vector<GpuRows> rows = RowsOf(unit);
+    const GpuDecodeRequest request{.frames = views,
+                                   .device_frames = device_frames,
+                                   .slices = slices_,
+                                   .rows = rows,
+                                   .token_count = kTokens,
+                                   .profile = gpu_profile_.get()};
+    REPRISE_RETURN_IF_ERROR(codec_->Plan(request, plan.get()).status());
+  }
+  Result<double> rate = Rate(
+      options_, batch * raw_bytes(),
+      [&] { return plan->Launch(nullptr, max_blocks); },
+      [&] { return plan->Synchronize(); });
+  for (uint32_t unit = 0; unit < batch && rate.ok(); ++unit) {
+    if (plan->damage(unit) != 0)
+      return DataLossError("gpu: a frame is damaged");
+  }
+  return rate;
+}
+
+Result<double> CodecRun::Encode(uint32_t batch, uint32_t max_blocks) {
+  REPRISE_RETURN_IF_ERROR(Place(batch));
+  EncodePlanLimits limits;
+  limits.units = batch;
+  limits.rows = batch * static_cast<uint32_t>(slices_.size());
+  limits.tasks = 1 << 18;
+  limits.scratch_bytes = batch * (4 * raw_bytes() + (1 << 16));
+  limits.output_bytes = batch * (2 * raw_bytes() + (1 << 16));
+  REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<EncodePlan> plan,
+                           EncodePlan::Make(options_.device, limits));
+  for (uint32_t unit = 0; unit < batch; ++unit) {
+    const std::vector<GpuRows> rows = RowsOf(unit);
+    const GpuEncodeRequest request{.info = info_,
+                                   .slices = slices_,
+                                   .rows = rows,
+                                   .profile = gpu_profile_.get(),
+                                   .options = codec_options_.get()};
+    REPRISE_RETURN_IF_ERROR(codec_->PlanEncode(request, plan.get()).status());
+  }
+  return Rate(
+      options_, batch * raw_bytes(),
+      [&] { return plan->Launch(nullptr, max_blocks); },
+      [&] { return plan->Synchronize(); });
+}
+
+// Blocks that fill so many multiprocessors with the widest kernel.
+Result<uint32_t> BlocksFor(Device* device, uint32_t multiprocessors) {
+  uint32_t most = 1;
+  for (const KernelFacts& facts : AllKernelFacts()) {
+    REPRISE_ASSIGN_OR_RETURN(const uint32_t blocks,
+                             device->BlocksPerMultiprocessor(facts.id));
+    most = std::max(most, blocks);
+  }
+  return multiprocessors * most;
+}
+
+}  // namespace
+
+Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options) {
+  Device& device = *options.device;
+  REPRISE_ASSIGN_OR_RETURN(
+      const DeviceBuffer pinned,
+      DeviceBuffer::Make(options.device, GpuMemory::kPinned, kCopyBytes));
+  REPRISE_ASSIGN_OR_RETURN(
+      const DeviceBuffer from,
+      DeviceBuffer::Make(options.device, GpuMemory::kDevice, kCopyBytes));
+  REPRISE_ASSIGN_OR_RETURN(
+      const DeviceBuffer to,
+      DeviceBuffer::Make(options.device, GpuMemory::kDevice, kCopyBytes));
+  const struct {
+    const char* what;
+    std::function<Status()> copy;
+  } copies[] = {
+      {"on the device",
+       [&] {
+         return device.CopyOnDevice(to.data(), from.data(), kCopyBytes,
+                                    nullptr);
+       }},
+      {"host to device",
+       [&] {
+         return device.CopyToDevice(to.data(), pinned.data(), kCopyBytes,
+                                    nullptr);
+       }},
+      {"device to host",
+       [&] {
+         return device.CopyToHost(pinned.data(), from.data(), kCopyBytes,
+                                  nullptr);
+       }},
+  };
+  std::vector<GpuSpeed> speeds;
+  for (const auto& copy : copies) {
+    REPRISE_ASSIGN_OR_RETURN(const double rate, CopyRate(options, copy.copy));
+    speeds.push_back({.codec = "copy",
+                      .what = copy.what,
+                      .raw_bytes = kCopyBytes,
+                      .gb_per_second = rate});
+  }
+  return speeds;
+}
+
+Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& codec_case,
+                                              const GpuSpeedOptions& options) {
+  std::vector<GpuSpeed> speeds;
+  std::vector<CodecCase> cases = CodecCases();
+  for (const CodecCase& staged : StagedCodecCases()) cases.push_back(staged);
+  const auto found =
+      std::find_if(cases.begin(), cases.end(),
+                   [&](const CodecCase& of) { return of.name == codec_case; });
+  if (found == cases.end()) {
+    return InvalidArgumentError("gpu: no codec case " + codec_case);
+  }
+  if (FindGpuCodec(found->id) == nullptr) return speeds;
+  CodecRun run(*found, options);
+  REPRISE_RETURN_IF_ERROR(run.Prepare());
+  for (const uint32_t batch : options.batches) {
+    for (const uint32_t multiprocessors : options.multiprocessors) {
+      uint32_t blocks = 0;
+      if (multiprocessors != 0) {
+        REPRISE_ASSIGN_OR_RETURN(
+            blocks, BlocksFor(options.device.get(), multiprocessors));
+      }
+      GpuSpeed speed{.codec = codec_case,
+                     .what = "decode",
+                     .tokens = kTokens,
+                     .batch = batch,
+                     .multiprocessors = multiprocessors,
+                     .frame_bytes = run.frame_bytes(),
+                     .raw_bytes = run.raw_bytes()};
+      REPRISE_ASSIGN_OR_RETURN(speed.gb_per_second, run.Decode(batch, blocks));
+      speeds.push_back(speed);
+      const Result<double> encoded = run.Encode(batch, blocks);
+      if (encoded.status().Is(StatusCode::kUnimplemented)) continue;
+      REPRISE_RETURN_IF_ERROR(encoded.status());
+      speed.what = "encode";
+      speed.gb_per_second = *encoded;
+      speeds.push_back(speed);
+    }
+  }
+  return speeds;
+}
+
+}  // namespace reprise::bench
