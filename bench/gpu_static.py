@@ -54,7 +54,7 @@ def blocks_on_multiprocessor(arch, threads, registers, shared_bytes):
 
 
 def parse_resource_usage(text):
-    """{(arch, function): {REG, STACK, SHARED, LOCAL}} of cuobjdump's text."""
+    """{(arch, function): {REG, STACK, LOCAL}} of cuobjdump's text."""
     usage, arch, function = {}, None, None
     for line in text.splitlines():
         found = re.search(r"arch = (sm_\d+)", line)
@@ -63,7 +63,7 @@ def parse_resource_usage(text):
         found = re.match(r"\s*Function (\S+):", line)
         if found:
             function = found.group(1)
-        fields = dict(re.findall(r"\b(REG|STACK|SHARED|LOCAL):(\d+)", line))
+        fields = dict(re.findall(r"\b(REG|STACK|LOCAL):(\d+)", line))
         if fields and arch and function:
             usage[arch, function] = {k: int(v) for k, v in fields.items()}
     return usage
@@ -81,7 +81,8 @@ def row_of(kernel, arch, usage):
     found = [u for (a, f), u in usage.items() if a == arch and mangled in f]
     if not found:
         raise KeyError("%s of %s" % (kernel["name"], arch))
-    shared = kernel["shared_bytes"] + found[0].get("SHARED", 0)
+    # All of ours is dynamic; what cuobjdump reports is the system's.
+    shared = kernel["shared_bytes"]
     blocks, bound = blocks_on_multiprocessor(
         arch, kernel["threads"], found[0]["REG"], shared)
     warps = blocks * ((kernel["threads"] + 31) // 32)
