@@ -4,9 +4,9 @@
 #include "codec/exact_encode.h"
 #include "codec/exact_profile_format.h"
 #include "codec/exact_streams.h"
-#include "codec/message.h"
 
 namespace reprise {
+
 Result<std::shared_ptr<const CodecProfile>> ExactCodec::ParseProfile(
     ByteView bytes) const {
   REPRISE_ASSIGN_OR_RETURN(std::shared_ptr<const CodecProfile> profile,
@@ -17,16 +17,8 @@ Result<std::shared_ptr<const CodecProfile>> ExactCodec::ParseProfile(
 Status ExactCodec::Encode(const EncodeRequest& request, CodecScratch* scratch,
                           FrameBuilder* builder) const {
   REPRISE_RETURN_IF_ERROR(CheckEncodeRequest(request));
-  REPRISE_RETURN_IF_ERROR(CheckNoChoices(request, name()));
-  if (request.info.stage != 0) {
-    return InvalidArgumentError(
-        CatMessage("exact: stage is ", request.info.stage, ", 0 is wanted"));
-  }
   REPRISE_ASSIGN_OR_RETURN(const ExactProfile* profile,
-                           AsExactProfile(request.profile));
-  if (profile != nullptr) {
-    REPRISE_RETURN_IF_ERROR(profile->CheckShape(request.slices));
-  }
+                           CheckExactEncode(request));
   ExactFrameEncoder(request, profile, scratch, builder).Run();
   return Status::Ok();
 }

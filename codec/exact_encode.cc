@@ -1,11 +1,11 @@
 #include "codec/exact_encode.h"
 
-#include <algorithm>
 #include <cstring>
 #include <new>
 
 #include "codec/exact_layout.h"
 #include "codec/exact_simd.h"
+#include "codec/message.h"
 
 namespace reprise {
 namespace {
@@ -15,21 +15,52 @@ constexpr uint64_t kWorthOwnTables = 4096;
 
 }  // namespace
 
-void ExactFrameEncoder::FindPlaces() {
-  uint64_t count = 0;
-  for (const PlaneSlice& slice : request_.slices) {
-    count += (slice.channels() + kExactMaxChannels - 1) / kExactMaxChannels;
+Result<const ExactProfile*> CheckExactEncode(const EncodeRequest& request) {
+  REPRISE_RETURN_IF_ERROR(CheckNoChoices(request, "exact"));
+  if (request.info.stage != 0) {
+    return InvalidArgumentError(
+        CatMessage("exact: stage is ", request.info.stage, ", 0 is wanted"));
   }
+  REPRISE_ASSIGN_OR_RETURN(const ExactProfile* profile,
+                           AsExactProfile(request.profile));
+  if (profile != nullptr) {
+    REPRISE_RETURN_IF_ERROR(profile->CheckShape(request.slices));
+  }
+  return profile;
+}
+
+FrameInfo ExactFrameInfo(const EncodeRequest& request,
+                         const ExactProfile* profile) {
+  FrameInfo info = request.info;
+  info.codec = CodecId::kExact;
+  info.profile = profile != nullptr ? profile->id() : ProfileId();
+  info.raw_bytes = RawBytesOf(request.slices, info.token_count);
+  return info;
+}
+
+uint32_t CountExactPlaces(std::span<const PlaneSlice> slices) {
+  uint32_t count = 0;
+  ForEachExactPlace(slices, [&](const ExactStreamPlace&) { ++count; });
+  return count;
+}
+
+FrameSection ExactSectionOf(std::span<const PlaneSlice> slices,
+                            const ExactStreamPlace& place) {
+  const PlaneSlice& slice = slices[place.slice];
+  return {.layer = slice.layer,
+          .plane = slice.plane,
+          .channel_first = slice.channel_first() + place.channel_first,
+          .channel_count = place.channels};
+}
+
+void ExactFrameEncoder::FindPlaces() {
+  const uint32_t count = CountExactPlaces(request_.slices);
   auto* const places = reinterpret_cast<ExactStreamPlace*>(
       scratch_->Get(3, count * sizeof(ExactStreamPlace)));
   ExactStreamPlace* next = places;
-  for (uint32_t s = 0; s < request_.slices.size(); ++s) {
-    const uint32_t channels = request_.slices[s].channels();
-    for (uint32_t c = 0; c < channels; c += kExactMaxChannels) {
-      new (next++)
-          ExactStreamPlace{s, c, std::min(channels - c, kExactMaxChannels)};
-    }
-  }
+  ForEachExactPlace(request_.slices, [&](const ExactStreamPlace& place) {
+    new (next++) ExactStreamPlace(place);
+  });
   places_ = {places, next};
 }
 
@@ -161,13 +192,7 @@ void ExactFrameEncoder::AddRaw(uint32_t index, FrameSection section) {
 }
 
 void ExactFrameEncoder::AddStream(uint32_t index) {
-  const ExactStreamPlace& place = places_[index];
-  const PlaneSlice& slice = request_.slices[place.slice];
-  FrameSection section;
-  section.layer = slice.layer;
-  section.plane = slice.plane;
-  section.channel_first = slice.channel_first() + place.channel_first;
-  section.channel_count = place.channels;
+  const FrameSection section = ExactSectionOf(request_.slices, places_[index]);
   if (IsConstant(index)) {
     AddConstant(index, section);
   } else if (!TryRans(index, section)) {
@@ -189,10 +214,7 @@ void ExactFrameEncoder::AddTables() {
 
 void ExactFrameEncoder::Run() {
   FindPlaces();
-  FrameInfo info = request_.info;
-  info.codec = CodecId::kExact;
-  info.profile = profile_ != nullptr ? profile_->id() : ProfileId();
-  info.raw_bytes = RawBytesOf(request_.slices, info.token_count);
+  const FrameInfo info = ExactFrameInfo(request_, profile_);
   const bool own = profile_ == nullptr && info.raw_bytes >= kWorthOwnTables;
   builder_->Start(info, static_cast<uint32_t>(places_.size()) + own);
   if (own) {

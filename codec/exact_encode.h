@@ -1,8 +1,8 @@
 // One frame of `exact`, encoded: which streams there are, how each is stored.
-// The checks of ExactCodec::Encode come first.
 #ifndef REPRISE_CODEC_EXACT_ENCODE_H_
 #define REPRISE_CODEC_EXACT_ENCODE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -12,6 +12,31 @@
 #include "codec/exact_profile_format.h"
 
 namespace reprise {
+
+// The checks that every encoder makes first, besides those of rows: the
+// profile to encode with, or null. Errors of Codec::Encode. Rows are not
+// looked at.
+Result<const ExactProfile*> CheckExactEncode(const EncodeRequest& request);
+
+// What the frame's header says.
+FrameInfo ExactFrameInfo(const EncodeRequest& request,
+                         const ExactProfile* profile);
+
+// The streams that an encoder cuts slices into, in order: their number, and
+// visit(place) for each.
+uint32_t CountExactPlaces(std::span<const PlaneSlice> slices);
+template <typename Visit>
+void ForEachExactPlace(std::span<const PlaneSlice> slices, Visit visit) {
+  for (uint32_t s = 0; s < slices.size(); ++s) {
+    const uint32_t channels = slices[s].channels();
+    for (uint32_t c = 0; c < channels; c += kExactMaxChannels) {
+      visit(ExactStreamPlace{s, c, std::min(channels - c, kExactMaxChannels)});
+    }
+  }
+}
+// The directory entry of a stream, without mode and words.
+FrameSection ExactSectionOf(std::span<const PlaneSlice> slices,
+                            const ExactStreamPlace& place);
 
 class ExactFrameEncoder {
  public:

@@ -10,14 +10,6 @@
 
 namespace reprise {
 
-// FrameSection::mode.
-enum ExactMode : uint8_t {
-  kExactRaw = 0,
-  kExactConstant = 1,
-  kExactRans = 2,
-  kExactTables = 3,
-};
-
 // Byte offsets inside a section of mode kExactRans.
 struct ExactLayout {
   uint64_t states = 0;
@@ -35,6 +27,16 @@ inline ExactLayout LayOutExactStream(const ExactStream& stream,
   layout.raw = layout.words + (uint64_t{word_count} * 2 + 3) / 4 * 4;
   layout.end = layout.raw + stream.raw_bytes();
   return layout;
+}
+
+// The most words with which a stream is shorter than its values as they are;
+// 0 also when there is no such number.
+inline uint32_t ExactWordLimit(const ExactStream& stream, uint32_t head_bytes) {
+  const uint64_t as_is =
+      uint64_t{stream.tokens} * stream.channels * stream.split.element_bytes;
+  const uint64_t without = LayOutExactStream(stream, head_bytes, 0).end;
+  if (without >= as_is) return 0;
+  return static_cast<uint32_t>((as_is - without - 1) / 4 * 2);
 }
 
 inline ExactCoded ExactParts(const uint8_t* section, const ExactLayout& layout,

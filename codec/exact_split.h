@@ -21,6 +21,14 @@ inline constexpr uint32_t kExactMaxChannels = 256;
 // The low end of a state between symbols, and its value at the very end.
 inline constexpr uint32_t kExactLowState = 1u << 16;
 
+// FrameSection::mode.
+enum ExactMode : uint8_t {
+  kExactRaw = 0,
+  kExactConstant = 1,
+  kExactRans = 2,
+  kExactTables = 3,
+};
+
 // How the values of a plane are cut: N-bit elements, w raw bits, sign to bit
 // p of the code.
 struct ExactSplit {
