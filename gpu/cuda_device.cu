@@ -21,11 +21,8 @@ Status CudaStatus(const char* what, cudaError_t error) {
 std::array<CudaKernel, kKernelIds> AllCudaKernels() {
   std::array<CudaKernel, kKernelIds> kernels{};
   const CudaKernel all[] = {
-      CopyRowsCudaKernel(),
-      ExactDecodeCudaKernel(),
-      TscDecodeCudaKernel(),
-      TscEncodeCudaKernel(),
-      VectorDecodeCudaKernel(),
+      CopyRowsCudaKernel(),  ExactDecodeCudaKernel(), ExactEncodeCudaKernel(),
+      TscDecodeCudaKernel(), TscEncodeCudaKernel(),   VectorDecodeCudaKernel(),
   };
   for (const CudaKernel& kernel : all) {
     kernels[static_cast<uint32_t>(kernel.id)] = kernel;

@@ -34,6 +34,7 @@ CudaKernel MakeCudaKernel() {
 
 CudaKernel CopyRowsCudaKernel();
 CudaKernel ExactDecodeCudaKernel();
+CudaKernel ExactEncodeCudaKernel();
 CudaKernel TscDecodeCudaKernel();
 CudaKernel TscEncodeCudaKernel();
 CudaKernel VectorDecodeCudaKernel();

@@ -18,6 +18,7 @@
 #include "gpu/executor.h"
 #include "gpu/gpu_rows.h"
 #include "gpu/kernel.h"
+#include "gpu/table_runs.h"
 
 namespace reprise {
 
@@ -130,37 +131,18 @@ struct ExactDecodeKernel {
 
   REPRISE_GPU static void Run(const Block& block, const TaskArgs<Task>& args,
                               Shared* shared) {
-    // Adjacent tasks, so that a set is loaded by few blocks, and once.
-    const uint32_t share = args.task_count / block.count();
-    const uint32_t longer = args.task_count % block.count();
-    const uint32_t begin = share * block.index() +
-                           (block.index() < longer ? block.index() : longer);
-    const uint32_t end = begin + share + (block.index() < longer ? 1 : 0);
-    uint32_t first = begin;
-    while (first < end) {
-      const uint32_t* const tables = args.tasks[first].tables;
-      uint32_t taken = 1;
-      while (taken < kWarps && first + taken < end &&
-             args.tasks[first + taken].tables == tables) {
-        ++taken;
-      }
-      if (first == begin || args.tasks[first - 1].tables != tables) {
-        LoadTables(block, args.tasks[first], shared);
-      }
-      block.Warps([&](const Warp& warp) {
-        if (warp.index() >= taken) return;
-        const Task task = args.tasks[first + warp.index()];
-        const GpuRows rows = args.rows[task.rows];
-        const uint32_t damage = Decode(warp, task, rows, shared->tables,
-                                       &shared->channels[warp.index()]);
-        if (damage != 0) {
+    RunByTables<kWarps>(
+        block, args, [&](const Task& task) { LoadTables(block, task, shared); },
+        [&](const Warp& warp, const Task& its) {
+          const Task task = its;
+          const GpuRows rows = args.rows[task.rows];
+          const uint32_t damage = Decode(warp, task, rows, shared->tables,
+                                         &shared->channels[warp.index()]);
+          if (damage == 0) return;
           warp.ForEach([&](uint32_t l) {
             if (l == 0) args.damage[task.unit] = damage;
           });
-        }
-      });
-      first += taken;
-    }
+        });
   }
 
  private:

@@ -4,6 +4,7 @@
 #define REPRISE_GPU_EXACT_GPU_CODEC_H_
 
 #include <memory>
+#include <span>
 
 #include "gpu/gpu_codec.h"
 
@@ -16,9 +17,17 @@ class ExactGpuCodec final : public GpuCodec {
       std::shared_ptr<const CodecProfile> profile, uint64_t max_tokens,
       std::shared_ptr<Device> device) const override;
 
+  Status BuildFrames(const GpuEncodeRequest& request, const EncodePlan& plan,
+                     uint32_t unit,
+                     std::span<FrameBuilder* const> builders) const override;
+
  protected:
   Status AddTasks(const GpuDecodeRequest& request, uint32_t unit,
                   DecodePlan* plan) const override;
+  // kUnimplemented without a profile: tables of a frame's own are fitted on
+  // the host.
+  Status AddEncodeTasks(const GpuEncodeRequest& request, uint32_t unit,
+                        EncodePlan* plan) const override;
 };
 
 }  // namespace reprise

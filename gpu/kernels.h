@@ -4,6 +4,7 @@
 
 #include "gpu/copy_rows_kernel.h"
 #include "gpu/exact_decode_kernel.h"
+#include "gpu/exact_encode_kernel.h"
 #include "gpu/tsc_decode_kernel.h"
 #include "gpu/tsc_encode_kernel.h"
 #include "gpu/vector_decode_kernel.h"
@@ -15,7 +16,7 @@ struct KernelList {};
 
 using DecodeKernels = KernelList<CopyRowsKernel, ExactDecodeKernel,
                                  TscDecodeKernel, VectorDecodeKernel>;
-using EncodeKernels = KernelList<TscEncodeKernel>;
+using EncodeKernels = KernelList<ExactEncodeKernel, TscEncodeKernel>;
 
 }  // namespace reprise
 

@@ -13,7 +13,6 @@
 #include "gpu/decode_plan.h"
 #include "gpu/device.h"
 #include "gpu/gpu_codec.h"
-#include "gpu/host_device.h"
 #include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
 #include "tests/support/gpu_sink.h"
@@ -22,18 +21,6 @@
 
 namespace reprise {
 namespace {
-
-// A device, opened once.
-const std::shared_ptr<Device>& TestDevice() {
-  static const std::shared_ptr<Device> device = [] {
-    if (DeviceCount() > 0) {
-      Result<std::shared_ptr<Device>> real = OpenDevice(0);
-      if (real.ok()) return *real;
-    }
-    return MakeHostDevice();
-  }();
-  return device;
-}
 
 std::vector<CodecCase> AllCases() {
   std::vector<CodecCase> cases = CodecCases();

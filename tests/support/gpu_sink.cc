@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "gpu/host_device.h"
 #include "tests/support/random.h"
 
 namespace reprise {
@@ -20,6 +21,17 @@ uint32_t PageTokens(GpuLayout layout) {
 }
 
 }  // namespace
+
+const std::shared_ptr<Device>& TestDevice() {
+  static const std::shared_ptr<Device> device = [] {
+    if (DeviceCount() > 0) {
+      Result<std::shared_ptr<Device>> real = OpenDevice(0);
+      if (real.ok()) return *real;
+    }
+    return MakeHostDevice();
+  }();
+  return device;
+}
 
 std::string_view GpuLayoutName(GpuLayout layout) {
   switch (layout) {

@@ -19,6 +19,10 @@
 
 namespace reprise {
 
+// This machine's device where there is one, the host executor otherwise;
+// opened once.
+const std::shared_ptr<Device>& TestDevice();
+
 enum class GpuLayout : uint8_t {
   kTokenMajor,  // [tokens, heads, dim], contiguous, a gap behind each row
   kHeadMajor,   // [heads, tokens, dim]
