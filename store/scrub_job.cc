@@ -7,10 +7,6 @@
 namespace reprise {
 namespace {
 
-// A running one writes its record that often, and is taken for cut off when it
-// did not for the second.
-constexpr int64_t kHeartbeatMs = 10'000;
-constexpr int64_t kCutOffMs = 120'000;
 // A step reads what the rate gives in so long, so that others wait little.
 constexpr uint64_t kStepsPerS = 8;
 constexpr size_t kCounters = 9;
@@ -42,52 +38,6 @@ ScrubStatus StatusOf(JobRecord record) {
   return status;
 }
 
-struct StoredScrub {
-  std::optional<JobRecord> record;
-  HeadVersion version = 0;
-};
-
-Result<StoredScrub> ReadStored(HeadStore* heads) {
-  const std::string key = JobKey(kScrubJob);
-  const Result<HeadRecord> head = heads->GetHead(HeadSpace::kMeta, key);
-  if (head.status().Is(StatusCode::kNotFound)) return StoredScrub();
-  if (!head.ok()) return head.status().WithContext("read scrub");
-  StoredScrub stored;
-  stored.version = head->version;
-  Result<JobRecord> record = DecodeJob(head->value.view());
-  if (record.ok()) {
-    stored.record = *std::move(record);
-  } else if (!record.status().Is(StatusCode::kDataLoss)) {
-    return record.status();  // of a later Reprise
-  }
-  // A damaged one is worth no more than none: then it begins anew.
-  return stored;
-}
-
-bool IsUnfinished(const JobRecord& record) {
-  return record.phase == JobPhase::kRunning ||
-         record.phase == JobPhase::kPaused || record.phase == JobPhase::kFailed;
-}
-
-Status CheckNobodyWorks(const JobRecord& record, int64_t now_ms) {
-  const int64_t silent_ms = now_ms - record.heartbeat_ms;
-  if (record.phase != JobPhase::kRunning || silent_ms >= kCutOffMs ||
-      silent_ms <= -kCutOffMs) {
-    return Status();
-  }
-  return FailedPreconditionError(
-      "scrub: it is held by " + record.holder + ", heard of " +
-      std::to_string(silent_ms / 1000) + " s ago; it counts as cut off after " +
-      std::to_string(kCutOffMs / 1000) + " s");
-}
-
-uint64_t DrawRun() {
-  std::random_device device;
-  uint64_t run = 0;
-  while (run == 0) run = uint64_t{device()} << 32 | device();
-  return run;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ScrubJob>> ScrubJob::Start(Catalogue* catalogue,
@@ -104,19 +54,15 @@ Result<std::unique_ptr<ScrubJob>> ScrubJob::Start(Catalogue* catalogue,
 }
 
 Status ScrubJob::Open() {
-  HeadStore* const heads = catalogue_->engine();
   const int64_t now_ms = catalogue_->clock()->WallMs();
-  REPRISE_ASSIGN_OR_RETURN(StoredScrub stored, ReadStored(heads));
-  const bool goes_on = stored.record && IsUnfinished(*stored.record);
-  if (!goes_on && options_.only_go_on) {
+  REPRISE_ASSIGN_OR_RETURN(std::optional<JobRecord> stored,
+                           keeper_.Find(options_.has_store_alone));
+  if (!stored && options_.only_go_on) {
     return NotFoundError("scrub: none is under way");
   }
   FsckReport earlier;
-  if (goes_on) {
-    if (!options_.has_store_alone) {
-      REPRISE_RETURN_IF_ERROR(CheckNobodyWorks(*stored.record, now_ms));
-    }
-    const ScrubStatus status = StatusOf(*std::move(stored.record));
+  if (stored) {
+    const ScrubStatus status = StatusOf(*std::move(stored));
     record_ = status.record;
     earlier = status.counts;
     if (status.bytes_per_s != 0) bytes_per_s_ = status.bytes_per_s;
@@ -134,28 +80,14 @@ Status ScrubJob::Open() {
     earlier = FsckReport();
   }
   walk_->AddCounts(earlier);
-  record_.phase = JobPhase::kRunning;
-  record_.run = DrawRun();
-  record_.heartbeat_ms = now_ms;
   record_.holder = options_.holder;
-  record_.reason.clear();
   record_.counters = CountersOf(bytes_per_s_, walk_->report());
-  const Result<HeadVersion> written =
-      heads->CompareAndSwap(HeadSpace::kMeta, JobKey(kScrubJob), stored.version,
-                            EncodeJob(record_), Durability::kWritten);
-  if (written.status().Is(StatusCode::kFailedPrecondition)) {
-    return FailedPreconditionError(
-        "scrub: somebody else began it at the same time");
-  }
-  if (!written.ok()) return written.status().WithContext("begin scrub");
-  version_ = *written;
-  return Status();
+  return keeper_.Begin(&record_, Durability::kWritten);
 }
 
 Status ScrubJob::Write(JobPhase phase, std::string reason) {
   record_.phase = phase;
   record_.reason = std::move(reason);
-  record_.heartbeat_ms = catalogue_->clock()->WallMs();
   record_.cursor = walk_->done() ? std::string() : walk_->cursor();
   record_.done = walk_->report().bytes_read;
   record_.total =
@@ -163,24 +95,10 @@ Status ScrubJob::Write(JobPhase phase, std::string reason) {
   record_.counters = CountersOf(bytes_per_s_, walk_->report());
   ended_ = phase != JobPhase::kRunning;
   // What is set aside is to be found there after a power loss too.
-  const Durability durability =
-      ended_ ? Durability::kSynced : Durability::kWritten;
-  const Result<HeadVersion> written = catalogue_->engine()->CompareAndSwap(
-      HeadSpace::kMeta, JobKey(kScrubJob), version_, EncodeJob(record_),
-      durability);
-  if (written.ok()) {
-    version_ = *written;
-    return Status();
-  }
-  ended_ = true;
-  if (!written.status().Is(StatusCode::kFailedPrecondition)) {
-    return written.status().WithContext("write scrub");
-  }
-  const Result<StoredScrub> other = ReadStored(catalogue_->engine());
-  const bool is_known = other.ok() && other->record;
-  return FailedPreconditionError(
-      "scrub: somebody else goes on with it" +
-      (is_known ? ": " + other->record->holder : std::string()));
+  const Status status = keeper_.Write(
+      &record_, ended_ ? Durability::kSynced : Durability::kWritten);
+  ended_ = ended_ || !status.ok();
+  return status;
 }
 
 Status ScrubJob::Fail(const Status& status) {
@@ -194,7 +112,7 @@ Status ScrubJob::Step() {
   if (ended_) return Status();
   if (asked_ != JobPhase::kRunning) return Write(asked_);
   const Clock* const clock = catalogue_->clock();
-  const int64_t silent_ms = clock->WallMs() - record_.heartbeat_ms;
+  const bool is_due = keeper_.HeartbeatIsDue(record_);
   const int64_t began_ns = clock->MonotonicNs();
   if (began_ns >= wait_until_ns_) {
     const uint64_t before = walk_->report().bytes_read;
@@ -204,8 +122,7 @@ Status ScrubJob::Step() {
     Rest(walk_->report().bytes_read - before, began_ns);
   }
   record_.done = walk_->report().bytes_read;
-  if (silent_ms >= 0 && silent_ms < kHeartbeatMs) return Status();
-  return Write(JobPhase::kRunning);
+  return is_due ? Write(JobPhase::kRunning) : Status();
 }
 
 // Long enough that no more than the rate is read, counted from when it was
@@ -219,7 +136,7 @@ void ScrubJob::Rest(uint64_t bytes, int64_t began_ns) {
 }
 
 Result<std::optional<ScrubStatus>> ReadScrub(HeadStore* heads) {
-  REPRISE_ASSIGN_OR_RETURN(StoredScrub stored, ReadStored(heads));
+  REPRISE_ASSIGN_OR_RETURN(StoredJob stored, ReadJob(heads, kScrubJob));
   if (!stored.record) return std::optional<ScrubStatus>();
   return std::optional(StatusOf(*std::move(stored.record)));
 }

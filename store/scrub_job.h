@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "store/catalogue.h"
 #include "store/check_report.h"
+#include "store/job_keeper.h"
 #include "store/job_record.h"
 #include "store/store_walk.h"
 
@@ -77,7 +78,9 @@ class ScrubJob {
 
  private:
   ScrubJob(Catalogue* catalogue, const ScrubOptions& options)
-      : catalogue_(catalogue), options_(options) {}
+      : catalogue_(catalogue),
+        options_(options),
+        keeper_(catalogue->engine(), catalogue->clock(), kScrubJob) {}
 
   Status Open();
   Status Write(JobPhase phase, std::string reason = {});
@@ -88,7 +91,7 @@ class ScrubJob {
   const ScrubOptions options_;
   std::unique_ptr<StoreWalk> walk_;
   JobRecord record_;
-  HeadVersion version_ = 0;
+  JobKeeper keeper_;
   std::atomic<uint64_t> bytes_per_s_{kDefaultScrubRate};
   std::atomic<JobPhase> asked_{JobPhase::kRunning};
   int64_t wait_until_ns_ = 0;

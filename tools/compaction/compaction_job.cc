@@ -6,7 +6,6 @@
 #include <chrono>
 #include <future>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <thread>
 #include <utility>
 
@@ -40,70 +39,6 @@ CompactionTotals TotalsOf(const std::vector<uint64_t>& counters) {
   totals.bytes_written = bytes[3];
   totals.raw_bytes = bytes[4];
   return totals;
-}
-
-uint64_t DrawRun() {
-  std::random_device device;
-  uint64_t run = 0;
-  while (run == 0) run = uint64_t{device()} << 32 | device();
-  return run;
-}
-
-struct StoredJob {
-  std::optional<JobRecord> record;
-  HeadVersion version = 0;
-};
-
-Result<StoredJob> ReadStored(HeadStore* heads) {
-  const std::string key = JobKey(kCompactJob);
-  const Result<HeadRecord> head = heads->GetHead(HeadSpace::kMeta, key);
-  if (head.status().Is(StatusCode::kNotFound)) return StoredJob();
-  if (!head.ok()) return head.status().WithContext("read job");
-  StoredJob stored;
-  stored.version = head->version;
-  Result<JobRecord> record = DecodeJob(head->value.view());
-  if (record.ok()) {
-    stored.record = *std::move(record);
-  } else if (!record.status().Is(StatusCode::kDataLoss)) {
-    return record.status();  // of a later Reprise
-  }
-  // A damaged one is worth no more than none: what it knew is found out again.
-  return stored;
-}
-
-bool IsUnfinished(const JobRecord& record) {
-  return record.phase == JobPhase::kRunning ||
-         record.phase == JobPhase::kPaused || record.phase == JobPhase::kFailed;
-}
-
-Status CheckNobodyWorks(const JobRecord& record, int64_t now_ms,
-                        bool has_store_alone) {
-  const int64_t silent_ms = now_ms - record.heartbeat_ms;
-  if (record.phase != JobPhase::kRunning || has_store_alone ||
-      silent_ms >= kCutOffMs || silent_ms <= -kCutOffMs) {
-    return Status();
-  }
-  return FailedPreconditionError(
-      "compact: it is held by " + record.holder + ", heard of " +
-      std::to_string(silent_ms / 1000) + " s ago; it counts as cut off after " +
-      std::to_string(kCutOffMs / 1000) + " s");
-}
-
-Status MarkRecorded(Catalogue* catalogue, JobPhase phase,
-                    bool has_store_alone) {
-  HeadStore* const heads = catalogue->engine();
-  REPRISE_ASSIGN_OR_RETURN(StoredJob stored, ReadStored(heads));
-  if (!stored.record || !IsUnfinished(*stored.record)) {
-    return NotFoundError("compact: no job is under way");
-  }
-  REPRISE_RETURN_IF_ERROR(CheckNobodyWorks(
-      *stored.record, catalogue->clock()->WallMs(), has_store_alone));
-  stored.record->phase = phase;
-  const std::string key = JobKey(kCompactJob);
-  return heads
-      ->CompareAndSwap(HeadSpace::kMeta, key, stored.version,
-                       EncodeJob(*stored.record), Durability::kSynced)
-      .status();
 }
 
 }  // namespace
@@ -159,7 +94,8 @@ CompactionJob::CompactionJob(Catalogue* catalogue, WishSource* source,
     : catalogue_(catalogue),
       source_(source),
       options_(options),
-      sinker_(catalogue, options.sinker) {}
+      sinker_(catalogue, options.sinker),
+      keeper_(catalogue->engine(), catalogue->clock(), kCompactJob) {}
 
 Result<std::unique_ptr<CompactionJob>> CompactionJob::Start(
     Catalogue* catalogue, WishSource* source,
@@ -171,42 +107,27 @@ Result<std::unique_ptr<CompactionJob>> CompactionJob::Start(
 }
 
 Status CompactionJob::Open() {
-  HeadStore* const heads = catalogue_->engine();
   const int64_t now_ms = catalogue_->clock()->WallMs();
-  REPRISE_ASSIGN_OR_RETURN(const ClockReading clock, KeepClock(heads, now_ms));
+  REPRISE_ASSIGN_OR_RETURN(const ClockReading clock,
+                           KeepClock(catalogue_->engine(), now_ms));
   REPRISE_RETURN_IF_ERROR(CheckClock(clock));
-  REPRISE_ASSIGN_OR_RETURN(const StoredJob stored, ReadStored(heads));
+  REPRISE_ASSIGN_OR_RETURN(std::optional<JobRecord> earlier,
+                           keeper_.Find(options_.has_store_alone));
   std::lock_guard lock(mutex_);
   JobRecord& record = progress_.record;
-  if (stored.record && IsUnfinished(*stored.record)) {
-    REPRISE_RETURN_IF_ERROR(
-        CheckNobodyWorks(*stored.record, now_ms, options_.has_store_alone));
-    record = *stored.record;
+  if (earlier) {
+    record = *std::move(earlier);
     done_at_cursor_ = record.done;
     progress_.totals = TotalsOf(record.counters);
   } else {
     record.started_ms = now_ms;
     record.started_by = options_.started_by;
   }
-  record.phase = JobPhase::kRunning;
-  record.run = DrawRun();
-  record.heartbeat_ms = now_ms;
   record.holder = options_.holder;
-  record.reason.clear();
   record.counters = CountersOf(progress_.totals);
   progress_.preparing = true;
   source_->SkipTo(record.cursor);
-  const std::string key = JobKey(kCompactJob);
-  const Result<HeadVersion> written =
-      heads->CompareAndSwap(HeadSpace::kMeta, key, stored.version,
-                            EncodeJob(record), Durability::kSynced);
-  if (written.status().Is(StatusCode::kFailedPrecondition)) {
-    return FailedPreconditionError(
-        "compact: somebody else began it at the same time");
-  }
-  if (!written.ok()) return written.status().WithContext("begin job");
-  version_ = *written;
-  return Status();
+  return keeper_.Begin(&record, Durability::kSynced);
 }
 
 CompactionProgress CompactionJob::Progress() const {
@@ -231,43 +152,27 @@ Status CompactionJob::EndAsAsked() {
 }
 
 Status CompactionJob::Write(JobPhase phase, std::string reason) {
-  Bytes bytes;
+  JobRecord recorded;
   {
     std::lock_guard lock(mutex_);
     JobRecord& record = progress_.record;
     record.phase = phase;
     record.reason = std::move(reason);
-    record.heartbeat_ms = catalogue_->clock()->WallMs();
     record.counters = CountersOf(progress_.totals);
     // What comes again is counted then.
-    JobRecord recorded = record;
+    recorded = record;
     recorded.done = done_at_cursor_;
-    bytes = EncodeJob(recorded);
   }
   ended_ = phase != JobPhase::kRunning;
   // What a heartbeat loses is found done again.
-  const Durability durability =
-      ended_ ? Durability::kSynced : Durability::kWritten;
-  const std::string key = JobKey(kCompactJob);
-  HeadStore* const heads = catalogue_->engine();
-  const Result<HeadVersion> written =
-      heads->CompareAndSwap(HeadSpace::kMeta, key, version_, bytes, durability);
-  if (written.ok()) {
-    version_ = *written;
-    return Status();
-  }
-  ended_ = true;
-  Status status = written.status().WithContext("write job");
-  if (written.status().Is(StatusCode::kFailedPrecondition)) {
-    const Result<StoredJob> other = ReadStored(heads);
-    const bool is_known = other.ok() && other->record;
-    status = FailedPreconditionError(
-        "compact: somebody else goes on with it" +
-        (is_known ? ": " + other->record->holder : std::string()));
-  }
-  // Who asks is told, whatever is recorded; what failed before it is why.
+  const Status status = keeper_.Write(
+      &recorded, ended_ ? Durability::kSynced : Durability::kWritten);
   std::lock_guard lock(mutex_);
   JobRecord& record = progress_.record;
+  record.heartbeat_ms = recorded.heartbeat_ms;
+  if (status.ok()) return status;
+  ended_ = true;
+  // Who asks is told, whatever is recorded; what failed before it is why.
   if (record.phase != JobPhase::kFailed) {
     record.phase = JobPhase::kFailed;
     record.reason = std::string(status.message());
@@ -307,9 +212,7 @@ Status CompactionJob::PrepareStep() {
 
 bool CompactionJob::HeartbeatIsDue() const {
   std::lock_guard lock(mutex_);
-  const int64_t silent_ms =
-      catalogue_->clock()->WallMs() - progress_.record.heartbeat_ms;
-  return silent_ms < 0 || silent_ms >= kHeartbeatMs;
+  return keeper_.HeartbeatIsDue(progress_.record);
 }
 
 Status CompactionJob::SinkAll(const std::vector<SinkTask>& tasks,
@@ -377,7 +280,7 @@ void CompactionJob::Add(const std::vector<SinkReport>& reports) {
 }
 
 Result<std::optional<CompactionProgress>> ReadCompaction(HeadStore* heads) {
-  REPRISE_ASSIGN_OR_RETURN(StoredJob stored, ReadStored(heads));
+  REPRISE_ASSIGN_OR_RETURN(StoredJob stored, ReadJob(heads, kCompactJob));
   if (!stored.record) return std::optional<CompactionProgress>();
   CompactionProgress progress;
   progress.totals = TotalsOf(stored.record->counters);
@@ -386,11 +289,13 @@ Result<std::optional<CompactionProgress>> ReadCompaction(HeadStore* heads) {
 }
 
 Status PauseRecorded(Catalogue* catalogue, bool has_store_alone) {
-  return MarkRecorded(catalogue, JobPhase::kPaused, has_store_alone);
+  return MarkJob(catalogue->engine(), *catalogue->clock(), kCompactJob,
+                 JobPhase::kPaused, has_store_alone);
 }
 
 Status CancelRecorded(Catalogue* catalogue, bool has_store_alone) {
-  return MarkRecorded(catalogue, JobPhase::kCancelled, has_store_alone);
+  return MarkJob(catalogue->engine(), *catalogue->clock(), kCompactJob,
+                 JobPhase::kCancelled, has_store_alone);
 }
 
 }  // namespace reprise

@@ -17,6 +17,7 @@
 
 #include "base/status.h"
 #include "store/catalogue.h"
+#include "store/job_keeper.h"
 #include "store/job_record.h"
 #include "tools/compaction/segment_sinker.h"
 #include "tools/compaction/wish_source.h"
@@ -24,10 +25,6 @@
 namespace reprise {
 
 inline constexpr std::string_view kCompactJob = "compact";
-// A running job writes its record at least this often, and is taken for cut off
-// when it did not for the second.
-inline constexpr int64_t kHeartbeatMs = 10'000;
-inline constexpr int64_t kCutOffMs = 120'000;
 
 // The counters of its record, in their order.
 struct CompactionTotals {
@@ -117,7 +114,7 @@ class CompactionJob {
   WishSource* const source_;
   const CompactionOptions options_;
   SegmentSinker sinker_;
-  HeadVersion version_ = 0;
+  JobKeeper keeper_;
   uint64_t done_at_cursor_ = 0;  // what is recorded as done
   bool is_prepared_ = false;
   bool ended_ = false;

@@ -11,6 +11,7 @@
 
 #include "store/clock_guard.h"
 #include "store/fsck.h"
+#include "store/job_keeper.h"
 #include "tests/store/catalogue_fixture.h"
 #include "tests/support/failing_engine.h"
 #include "tests/tools/compaction/coded_state.h"
