@@ -63,6 +63,12 @@ Status Lost(const char* doing, const error_code& error) {
                           error.message());
 }
 
+// "connect to 127.0.0.1:7077: ...", as it was configured: a wrong one shows.
+Status LostTo(const std::string& endpoint, const char* doing,
+              const error_code& error) {
+  return Lost((std::string(doing) + " " + endpoint).c_str(), error);
+}
+
 // What the daemon sent is no message: nothing it says counts.
 Status Garbage(const Status& why) {
   return DataLossError("connection: the daemon's answer: " +
@@ -305,7 +311,7 @@ awaitable<Status> Link::Connect() {
   const asio::local::stream_protocol::endpoint unix_endpoint(path);
   const asio::generic::stream_protocol::endpoint generic(unix_endpoint);
   auto [error] = co_await socket_.async_connect(generic, kNoThrow);
-  if (error) co_return Lost("connect", error);
+  if (error) co_return LostTo(endpoint, "connect to", error);
   co_return Status();
 }
 
@@ -314,7 +320,7 @@ awaitable<Status> Link::ConnectTcp() {
   if (!target.ok()) co_return target.status();
   auto [error, found] =
       co_await resolver_.async_resolve(target->host, target->port, kNoThrow);
-  if (error) co_return Lost("resolve", error);
+  if (error) co_return LostTo(owner_->options.endpoint, "resolve", error);
   error_code last = asio::error::host_not_found;
   for (const auto& entry : found) {
     error_code ignored;
@@ -328,7 +334,7 @@ awaitable<Status> Link::ConnectTcp() {
       co_return Status();
     }
   }
-  co_return Lost("connect", last);
+  co_return LostTo(owner_->options.endpoint, "connect to", last);
 }
 
 awaitable<Status> Link::Hello(MessageReader* reader) {

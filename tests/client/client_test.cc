@@ -436,6 +436,20 @@ TEST_F(ClientTest, SavesSurviveARestartOfTheDaemon) {
   EXPECT_EQ(restored->valid_end, 200u);
 }
 
+// A daemon that is away, by the address that was tried.
+TEST(ClientAddressTest, IsInTheError) {
+  const std::string socket = "unix:/nowhere/nobody.sock";
+  for (const std::string& endpoint :
+       {std::string("127.0.0.1:1"), std::string("[::1]:1"), socket}) {
+    const Status status = Client::Connect({.endpoint = endpoint}).status();
+    EXPECT_TRUE(status.Is(StatusCode::kUnavailable));
+    EXPECT_NE(
+        status.message().find("connection: connect to " + endpoint + ": "),
+        std::string::npos)
+        << status.ToString();
+  }
+}
+
 TEST(ClientRocksTest, SavesAndRestores) {
   auto engine = OpenRocksEngine({.directory = testing::TempDir() + "/store"});
   ASSERT_TRUE(engine.ok()) << engine.status().ToString();

@@ -790,6 +790,7 @@ TEST_F(RepriseCliTest, CompactPlanSaysWhatAStoppedStoreWouldBecome) {
   const Outcome asked = RunBare("--server 127.0.0.1:1 compact plan");
   EXPECT_EQ(asked.exit_code, 1);
   EXPECT_TRUE(Holds(asked.err, "is --server right?"));
+  EXPECT_TRUE(Holds(asked.err, "connect to 127.0.0.1:1: "));
 }
 
 TEST_F(RepriseCliTest, CompactConfirmClockEndsTheWaitAfterAJump) {
