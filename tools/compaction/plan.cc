@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <span>
 #include <string_view>
 #include <utility>
 
@@ -66,7 +65,7 @@ Status CompactionPlanner::Step() {
   while (!done() && step_done_ < options_.step_segments) {
     if (phase_ == Phase::kGarbage) {
       REPRISE_RETURN_IF_ERROR(NextGarbage());
-    } else if (next_use_ < uses_.size()) {
+    } else if (renditions_) {
       REPRISE_RETURN_IF_ERROR(NextUses());
     } else {
       REPRISE_RETURN_IF_ERROR(NextSession());
@@ -75,20 +74,9 @@ Status CompactionPlanner::Step() {
   return Status();
 }
 
-// The next commit of the session, or the next session.
 Status CompactionPlanner::NextSession() {
   ++step_done_;
-  if (segments_ && !segments_->done()) {
-    next_use_ = 0;
-    const Status read = segments_->Next(&uses_);
-    if (read.ok()) return Status();
-    uses_.clear();
-    if (!SkipsTier(read)) return read;
-    segments_->SkipCommit();  // the mark pass has told of it
-    return Status();
-  }
   REPRISE_ASSIGN_OR_RETURN(std::optional<WalkedSession> session, walk_.Next());
-  segments_.reset();
   if (!session) {
     phase_ = Phase::kGarbage;
     return Status();
@@ -97,8 +85,8 @@ Status CompactionPlanner::NextSession() {
   session_ = *std::move(session);
   wish_ = WishOf(*rules_, session_, options_.now_ms);
   ladder_ = FindLadder(rules_->ladders, wish_.ladder);
-  segments_.emplace(catalogue_, session_.info.record);
-  return NoteLadder();
+  renditions_.emplace(catalogue_, session_.info.record);
+  return Status();
 }
 
 Status CompactionPlanner::NoteLadder() {
@@ -125,19 +113,16 @@ Status CompactionPlanner::NoteLadder() {
 }
 
 Status CompactionPlanner::NextUses() {
-  const DomainId& domain = session_.info.record.domain;
-  const size_t end = std::min(uses_.size(), next_use_ + kReadBatch);
-  const std::span batch(&uses_[next_use_], end - next_use_);
-  std::vector<std::string> keys;
-  for (const SegmentUse& use : batch) {
-    keys.push_back(DomainKey(domain, use.id.view()));
+  SessionRenditions& all = *renditions_;
+  if (!all.has_entry()) {
+    ++step_done_;
+    REPRISE_RETURN_IF_ERROR(NoteLadder());
+    if (!all.done()) return all.Read();
+    renditions_.reset();
+    return Status();
   }
-  const std::vector<std::string_view> views(keys.begin(), keys.end());
-  std::vector<HeadRecord> records;
-  REPRISE_RETURN_IF_ERROR(
-      catalogue_->engine()->GetHeads(HeadSpace::kRendition, views, &records));
-  for (size_t i = 0; i < batch.size(); ++i, ++next_use_, ++step_done_) {
-    const auto entry = wanted_.Find(domain, batch[i].id);
+  for (; all.has_entry(); all.Pop(), ++step_done_) {
+    const auto entry = wanted_.Find(all.domain(), all.use().id);
     // A session that asks for worse than another one leaves it to that one,
     // whose ladder is to be followed.
     if (!entry || entry->is_visited ||
@@ -145,8 +130,8 @@ Status CompactionPlanner::NextUses() {
          entry->wanted != wish_.wanted)) {
       continue;
     }
-    REPRISE_RETURN_IF_ERROR(Count(batch[i], records[i], entry->wanted));
-    wanted_.Visit(domain, batch[i].id);
+    REPRISE_RETURN_IF_ERROR(Count(all.use(), all.record(), entry->wanted));
+    wanted_.Visit(all.domain(), all.use().id);
     ++seen_;
   }
   return Status();

@@ -164,9 +164,7 @@ class CompactionPlanner {
   WalkedSession session_;
   SessionWish wish_;
   const Ladder* ladder_ = nullptr;
-  std::optional<SessionSegments> segments_;
-  std::vector<SegmentUse> uses_;
-  size_t next_use_ = 0;
+  std::optional<SessionRenditions> renditions_;
   std::string garbage_cursor_;
   uint64_t seen_ = 0;
   uint64_t step_done_ = 0;

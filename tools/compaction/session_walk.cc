@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -11,6 +12,8 @@ namespace reprise {
 namespace {
 
 constexpr uint32_t kPageSessions = 64;
+// Records read by one call of the engine.
+constexpr size_t kReadBatch = 256;
 
 WalkedSession WalkedOf(const HeadStore::ListedHead& listed,
                        const HeadRecord& last_use) {
@@ -81,6 +84,39 @@ Status SessionSegments::Next(std::vector<SegmentUse>* out) {
   }
   std::ranges::sort(seen_);
   ++next_;
+  return Status();
+}
+
+Status SessionRenditions::Read() {
+  records_.clear();
+  next_ = 0;
+  if (read_ == uses_.size()) {
+    uses_.clear();
+    read_ = 0;
+    const Status status = segments_.Next(&uses_);
+    if (status.ok()) return status;
+    uses_.clear();
+    if (!status.Is(StatusCode::kNotFound) &&
+        !status.Is(StatusCode::kDataLoss)) {
+      return status;
+    }
+    segments_.SkipCommit();
+    return Status();
+  }
+  const size_t end = std::min(uses_.size(), read_ + kReadBatch);
+  std::vector<std::string> keys;
+  for (size_t i = read_; i < end; ++i) {
+    keys.push_back(DomainKey(domain(), uses_[i].id.view()));
+  }
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  const Status status =
+      catalogue_->engine()->GetHeads(HeadSpace::kRendition, views, &records_);
+  if (!status.ok()) {
+    records_.clear();
+    return status;
+  }
+  first_ = read_;
+  read_ = end;
   return Status();
 }
 

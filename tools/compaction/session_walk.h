@@ -77,6 +77,40 @@ class SessionSegments {
   std::vector<uint64_t> seen_;  // hashes, in order
 };
 
+// The same with the record of each one's renditions, read in batches: for
+// passes over all sessions that look at what is stored. Movable; not
+// thread-safe.
+class SessionRenditions {
+ public:
+  // The catalogue is not owned and must outlive this.
+  SessionRenditions(Catalogue* catalogue, const SessionRecord& session)
+      : catalogue_(catalogue), segments_(catalogue, session) {}
+
+  const DomainId& domain() const { return segments_.domain(); }
+  bool has_entry() const { return next_ < records_.size(); }
+  // REQUIRES: has_entry(). A record of version 0: there is none.
+  const SegmentUse& use() const { return uses_[first_ + next_]; }
+  const HeadRecord& record() const { return records_[next_]; }
+  void Pop() { ++next_; }
+
+  // A bounded piece of reading, after which there may be an entry. A commit
+  // that is lost or damaged is passed over: the mark pass tells of it. After an
+  // error it may be called again. REQUIRES: !has_entry(), !done().
+  Status Read();
+  bool done() const {
+    return !has_entry() && read_ == uses_.size() && segments_.done();
+  }
+
+ private:
+  Catalogue* catalogue_;
+  SessionSegments segments_;
+  std::vector<SegmentUse> uses_;  // of one commit
+  size_t read_ = 0;               // of them
+  size_t first_ = 0;              // of which the records are here
+  std::vector<HeadRecord> records_;
+  size_t next_ = 0;
+};
+
 }  // namespace reprise
 
 #endif  // REPRISE_TOOLS_COMPACTION_SESSION_WALK_H_

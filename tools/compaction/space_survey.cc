@@ -1,7 +1,6 @@
 #include "tools/compaction/space_survey.h"
 
 #include <algorithm>
-#include <span>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -10,18 +9,6 @@
 #include "tools/compaction/sink_plan.h"
 
 namespace reprise {
-namespace {
-
-// Records read by one call of the engine.
-constexpr size_t kReadBatch = 256;
-
-// What there is to know of a commit that can't be read, the mark pass has told.
-bool IsDamage(const Status& status) {
-  return status.Is(StatusCode::kNotFound) || status.Is(StatusCode::kDataLoss);
-}
-
-}  // namespace
-
 Tier LowestWithFrames(const Policy& policy) {
   Tier lowest = Tier::kTokens;
   for (const PolicyRung& rung : policy.rungs) {
@@ -48,27 +35,21 @@ Status SpaceSurvey::Step() {
     return Status();
   }
   while (!done() && step_done_ < options_.step_segments) {
-    if (next_use_ < uses_.size()) {
-      REPRISE_RETURN_IF_ERROR(NextUses());
-      continue;
-    }
     if (!current_) {
       REPRISE_RETURN_IF_ERROR(NextSession());
       continue;
     }
     ++step_done_;
-    uses_.clear();
-    next_use_ = 0;
-    if (current_->segments.done()) {
+    SessionRenditions& all = current_->renditions;
+    if (all.has_entry()) {
+      Measure(all.use(), all.record());
+      all.Pop();
+    } else if (!all.done()) {
+      REPRISE_RETURN_IF_ERROR(all.Read());
+    } else {
       Keep(std::move(current_->session));
       current_.reset();
-      continue;
     }
-    const Status read = current_->segments.Next(&uses_);
-    if (read.ok()) continue;
-    uses_.clear();
-    if (!IsDamage(read)) return read;
-    current_->segments.SkipCommit();
   }
   return Status();
 }
@@ -112,26 +93,8 @@ Status SpaceSurvey::NextSession() {
   // Set to what it holds once that is known.
   session.facts.tokens_free_bytes = ends_in_tokens ? 1 : 0;
   current_ = Current{std::move(session), record.model, std::move(way),
-                     SessionSegments(catalogue_, record)};
+                     SessionRenditions(catalogue_, record)};
   walked_.reset();
-  return Status();
-}
-
-Status SpaceSurvey::NextUses() {
-  const DomainId& domain = current_->segments.domain();
-  const size_t end = std::min(uses_.size(), next_use_ + kReadBatch);
-  const std::span batch(&uses_[next_use_], end - next_use_);
-  std::vector<std::string> keys;
-  for (const SegmentUse& use : batch) {
-    keys.push_back(DomainKey(domain, use.id.view()));
-  }
-  const std::vector<std::string_view> views(keys.begin(), keys.end());
-  std::vector<HeadRecord> records;
-  REPRISE_RETURN_IF_ERROR(
-      catalogue_->engine()->GetHeads(HeadSpace::kRendition, views, &records));
-  for (size_t i = 0; i < batch.size(); ++i) Measure(batch[i], records[i]);
-  next_use_ = end;
-  step_done_ += batch.size();
   return Status();
 }
 
@@ -143,7 +106,7 @@ void SpaceSurvey::Measure(const SegmentUse& use, const HeadRecord& record) {
   const uint64_t bytes = StoredBytes(*set);
   facts->bytes += bytes;
   ratios_.Add(current_->model, *set);
-  if (!IsOwn(current_->segments.domain(), use.id)) return;
+  if (!IsOwn(current_->renditions.domain(), use.id)) return;
   facts->own_bytes += bytes;
   ++current_->session.own_segments;
   const Tier tier = current_->session.sink_to;

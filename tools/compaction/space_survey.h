@@ -68,11 +68,10 @@ class SpaceSurvey {
     SurveyedSession session;
     ModelId model;
     std::optional<TierWay> way;  // to session.sink_to; none: it can't be made
-    SessionSegments segments;
+    SessionRenditions renditions;
   };
 
   Status NextSession();
-  Status NextUses();
   void Measure(const SegmentUse& use, const HeadRecord& record);
   void Keep(SurveyedSession session);
   void SortOut();
@@ -86,8 +85,6 @@ class SpaceSurvey {
   SessionWalk walk_;
   std::optional<WalkedSession> walked_;  // read, and not begun yet
   std::optional<Current> current_;
-  std::vector<SegmentUse> uses_;
-  size_t next_use_ = 0;
   uint64_t step_done_ = 0;
   MeasuredRatios ratios_;
   std::vector<SurveyedSession> sessions_;
