@@ -71,7 +71,8 @@ std::string CollectorReportJson(const CollectorReport& report) {
                {"condemned", report.condemned},
                {"removed", report.removed},
                {"removed_bytes", report.removed_bytes},
-               {"expired_leases", report.expired_leases}});
+               {"expired_leases", report.expired_leases},
+               {"kept_domains", report.kept_domains}});
 }
 
 namespace {

@@ -91,6 +91,7 @@ class CollectorImpl final : public Collector {
     if (!marker_->done()) return Status();
     report_.marked = marker_->marked();
     report_.expired_leases += marker_->expired_leases();
+    report_.kept_domains = marker_->kept_domains();
     phase_ = next;
     return Status();
   }

@@ -24,11 +24,17 @@
 
 namespace reprise {
 
+// How long a collection waits for commits that take `max_commit_ms` at most:
+// they look at the clock right before they write, and a write may stall.
+constexpr int64_t CollectorWaitMs(int64_t max_commit_ms) {
+  return max_commit_ms + 10'000;
+}
+
 struct CollectorOptions {
   // Objects looked at by one Step.
   uint32_t step_objects = 1000;
   // Longer than CatalogueOptions::max_commit_ms.
-  int64_t wait_ms = 70'000;
+  int64_t wait_ms = CollectorWaitMs(60'000);
   // Bounds the memory of one collection, about 120 bytes each; what is beyond
   // is left to the next one.
   uint64_t max_condemned = 1'000'000;
@@ -40,6 +46,8 @@ struct CollectorReport {
   uint64_t removed = 0;
   uint64_t removed_bytes = 0;
   uint64_t expired_leases = 0;
+  // Domains left alone, because what their sessions refer to can't be read.
+  uint64_t kept_domains = 0;
 };
 
 // One collection. Not thread-safe; the catalogue that it works on is used by

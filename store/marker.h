@@ -44,6 +44,9 @@ class Marker {
   bool IsLeasedFrame(std::string_view key) const;
   uint64_t marked() const { return segments_.size() + commits_.size(); }
   uint64_t expired_leases() const { return expired_leases_; }
+  // Of which nothing is garbage. What a lost commit referred to might be
+  // anything in its domain.
+  uint64_t kept_domains() const { return kept_domains_.size(); }
 
  private:
   enum class Phase : uint8_t {

@@ -185,8 +185,23 @@ TEST_F(CollectorTest, KeepsADomainOfWhichACommitIsLost) {
   const ObjectRef ref{ObjectSpace::kCommit, key};
   REPRISE_ASSERT_OK(engine_->RemoveIfUntouched({&ref, 1}, 1000).status());
   const uint64_t before = CountAll();
-  EXPECT_EQ(0u, Collect().condemned);
+  CollectorReport report = Collect();
+  EXPECT_EQ(0u, report.condemned);
+  EXPECT_EQ(1u, report.kept_domains);
   EXPECT_EQ(before, CountAll());
+  // What others leave goes all the same.
+  const DomainId others = TenantDomain("others");
+  ToyWorker other(catalogue_.get(), others, TinyModel());
+  REPRISE_ASSERT_OK(other.Save("b", ToyTokens(2, 64)).status());
+  REPRISE_ASSERT_OK(catalogue_->RemoveSession(others, "b"));
+  report = Collect();
+  EXPECT_GT(report.removed, 0u);
+  EXPECT_EQ(1u, report.kept_domains);
+  // And here once nobody refers to the lost commit any more.
+  REPRISE_ASSERT_OK(catalogue_->RemoveSession(tenant_, "a"));
+  report = Collect();
+  EXPECT_GT(report.removed, 0u);
+  EXPECT_EQ(0u, report.kept_domains);
 }
 
 // --- Beside live traffic. An operation runs on one handle of the store; a
