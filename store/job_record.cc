@@ -9,6 +9,8 @@ namespace reprise {
 namespace {
 
 constexpr std::string_view kName = "job record";
+// What version 2 adds: options.
+constexpr uint8_t kLatest = 2;
 constexpr std::string_view kNames[] = {"running", "paused", "cancelled", "done",
                                        "failed"};
 
@@ -35,7 +37,11 @@ std::string JobKey(std::string_view job) { return "job/" + std::string(job); }
 
 Bytes EncodeJob(const JobRecord& record) {
   REPRISE_CHECK(record.counters.size() <= kMaxJobCounters);
-  RecordWriter out(kJobKind, 256 + record.counters.size() * 8);
+  REPRISE_CHECK(record.options.size() <= kMaxJobOptionsBytes);
+  const uint8_t version = record.options.empty() ? 1 : kLatest;
+  RecordWriter out(kJobKind,
+                   256 + record.counters.size() * 8 + record.options.size(),
+                   version);
   out.U8(static_cast<uint8_t>(record.phase));
   out.U8(static_cast<uint8_t>(record.counters.size()));
   out.U16(0);
@@ -49,11 +55,13 @@ Bytes EncodeJob(const JobRecord& record) {
   out.Text16(Cut(record.started_by));
   out.Text16(Cut(record.cursor));
   out.Text16(Cut(record.reason));
+  if (version == kLatest) out.Text16(record.options);
   return out.Finish();
 }
 
 Result<JobRecord> DecodeJob(ByteView bytes) {
-  REPRISE_ASSIGN_OR_RETURN(ByteReader in, OpenRecord(bytes, kJobKind, kName));
+  REPRISE_ASSIGN_OR_RETURN(ByteReader in,
+                           OpenRecord(bytes, kJobKind, kName, kLatest));
   JobRecord record;
   const uint8_t phase = in.U8();
   const uint8_t counters = in.U8();
@@ -75,6 +83,13 @@ Result<JobRecord> DecodeJob(ByteView bytes) {
   REPRISE_ASSIGN_OR_RETURN(record.started_by, ReadText(&in, "starter's bytes"));
   REPRISE_ASSIGN_OR_RETURN(record.cursor, ReadText(&in, "cursor's bytes"));
   REPRISE_ASSIGN_OR_RETURN(record.reason, ReadText(&in, "reason's bytes"));
+  if (RecordVersion(bytes) == kLatest) {
+    record.options = in.Text16();
+    REPRISE_RETURN_IF_ERROR(in.Check(kName));
+    REPRISE_RETURN_IF_ERROR(InRange(kName, "options' bytes",
+                                    record.options.size(), 1,
+                                    kMaxJobOptionsBytes));
+  }
   REPRISE_RETURN_IF_ERROR(in.Finish(kName));
   return record;
 }

@@ -25,6 +25,7 @@ enum class JobPhase : uint8_t {
 std::string_view JobPhaseName(JobPhase phase);
 
 inline constexpr size_t kMaxJobTextBytes = 1024;
+inline constexpr size_t kMaxJobOptionsBytes = 4096;
 inline constexpr size_t kMaxJobCounters = 64;
 
 // Head record kMeta, by JobKey. Texts are at most kMaxJobTextBytes.
@@ -39,11 +40,13 @@ struct JobRecord {
   std::string started_by;    // "reprise compact run", "timer"
   std::string cursor;        // bytes; the job's own: what is done up to there
   std::string reason;        // of a failed one
+  std::string options;       // the job's own: how it was asked to be done
   std::vector<uint64_t> counters;  // the job's own
 
   bool operator==(const JobRecord&) const = default;
 };
-// Texts that are too long are cut. REQUIRES: at most kMaxJobCounters counters.
+// Texts that are too long are cut. REQUIRES: at most kMaxJobCounters counters,
+// and kMaxJobOptionsBytes of options, which mean nothing when they are cut.
 Bytes EncodeJob(const JobRecord& record);
 Result<JobRecord> DecodeJob(ByteView bytes);
 

@@ -16,6 +16,7 @@
 #include "tools/compaction/compaction_job.h"
 #include "tools/compaction/compaction_run.h"
 #include "tools/compaction/reclaim_hook.h"
+#include "tools/compaction/run_request.h"
 #include "tools/progress.h"
 #include "tools/reprise_command.h"
 #include "tools/signal_pause.h"
@@ -194,6 +195,34 @@ Status CollectAlone(Catalogue* catalogue, const std::atomic<bool>* stop) {
   return Status();
 }
 
+// For a daemon that goes on with it.
+CompactionRequest RequestOf(const CompactArguments& arguments) {
+  CompactionRequest request;
+  request.bytes_per_s = arguments.bytes_per_s;
+  request.threads = arguments.threads;
+  request.until_below_bytes = arguments.until_below_bytes;
+  request.policy = arguments.rules.policy;
+  request.ladders = arguments.rules.ladder;
+  return request;
+}
+
+// What the job on this store was asked to do, for what is not said now.
+Status CompleteFromRecord(const StoppedStore& store,
+                          CompactArguments* arguments) {
+  REPRISE_ASSIGN_OR_RETURN(const auto recorded,
+                           ReadCompaction(store.engine.get()));
+  if (!recorded) return Status();
+  REPRISE_ASSIGN_OR_RETURN(const CompactionRequest earlier,
+                           ParseRunRequest(recorded->record.options));
+  const CompactionRequest request = Completed(RequestOf(*arguments), earlier);
+  arguments->bytes_per_s = request.bytes_per_s;
+  arguments->threads = request.threads;
+  arguments->until_below_bytes = request.until_below_bytes;
+  arguments->rules.policy = request.policy;
+  arguments->rules.ladder = request.ladders;
+  return Status();
+}
+
 Result<RunOptions> RunOptionsOf(const CompactArguments& arguments) {
   RunOptions options;
   options.job.sinker.threads = std::max(1u, arguments.threads);
@@ -205,7 +234,11 @@ Result<RunOptions> RunOptionsOf(const CompactArguments& arguments) {
   if (arguments.until_below_bytes > 0) {
     options.marks = UntilBelow(arguments.until_below_bytes);
   }
-  if (arguments.idle_plus.empty()) return options;
+  if (arguments.idle_plus.empty()) {
+    REPRISE_ASSIGN_OR_RETURN(options.job.request,
+                             FormatRunRequest(RequestOf(arguments)));
+    return options;
+  }
   REPRISE_RETURN_IF_ERROR(CheckRehearsal(arguments.dir));
   const Result<int64_t> plus_ms = ParseDuration(arguments.idle_plus);
   if (!plus_ms.ok()) return plus_ms.status().WithContext("--idle-plus");
@@ -297,6 +330,7 @@ Status Resume(CommandContext* context, const CompactArguments& arguments) {
   if (arguments.dir.empty()) {
     return AskAndShow(context, arguments, CompactCall::Action::kResume);
   }
+  CompactArguments completed = arguments;
   {
     REPRISE_ASSIGN_OR_RETURN(const StoppedStore store,
                              OpenStopped(arguments.dir));
@@ -308,8 +342,9 @@ Status Resume(CommandContext* context, const CompactArguments& arguments) {
     if (is_over) {
       return NotFoundError("compact: no job is under way; `run` begins one");
     }
+    REPRISE_RETURN_IF_ERROR(CompleteFromRecord(store, &completed));
   }
-  return RunOffline(context, arguments);
+  return RunOffline(context, completed);
 }
 
 using Handler = Status (*)(CommandContext*, const CompactArguments&);

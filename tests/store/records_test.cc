@@ -185,6 +185,10 @@ std::vector<Kind> AllKinds() {
       EncodeProfileRecord({RandomId<ProfileId>(1), 4, /*other_weights=*/true}),
       DecodeProfileRecord, EncodeProfileRecord));
   kinds.push_back(MakeKind("Job", EncodeJob(SomeJob()), DecodeJob, EncodeJob));
+  JobRecord with_options = SomeJob();
+  with_options.options = "rate=1\n";
+  kinds.push_back(MakeKind("JobWithOptions", EncodeJob(with_options), DecodeJob,
+                           EncodeJob));
   kinds.push_back(MakeKind("Quarantine", EncodeQuarantine(SomeQuarantine()),
                            DecodeQuarantine, EncodeQuarantine));
   kinds.push_back(
@@ -317,6 +321,26 @@ TEST(RecordVersionTest, RefusesSettingsThatNobodyCanMake) {
     EXPECT_TRUE(record.status().Is(StatusCode::kDataLoss))
         << each.ttl_ms << " " << each.pinned_until_ms;
   }
+}
+
+// One of a Reprise that knew no options is read by this one, and one without
+// options by that.
+TEST(JobRecordTest, WithoutOptionsItIsOfVersion1) {
+  JobRecord job = SomeJob();
+  const Bytes without = EncodeJob(job);
+  EXPECT_EQ(without[2], 1);
+  EXPECT_EQ(DecodeJob(without)->options, "");
+  job.options.assign(kMaxJobOptionsBytes, 'x');
+  const Bytes with = EncodeJob(job);
+  EXPECT_EQ(with[2], 2);
+  EXPECT_EQ(with.size(), without.size() + 2 + kMaxJobOptionsBytes);
+  EXPECT_EQ(*DecodeJob(with), job);
+  // An empty field would be a second form of the same record.
+  Bytes empty = without;
+  empty[2] = 2;
+  empty.insert(empty.end() - 8, {0, 0});
+  EXPECT_TRUE(
+      DecodeJob(Resealed(std::move(empty))).status().Is(StatusCode::kDataLoss));
 }
 
 TEST(JobRecordTest, TextsAreCutAndNotRefused) {

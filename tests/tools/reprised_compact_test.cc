@@ -188,10 +188,12 @@ TEST_F(ReprisedCompactTest, KilledInTheMiddleOfARunItGoesOn) {
   EXPECT_EQ(WaitFor(run).exit_code, 1);
   uint64_t near_before = 0;
   for (const int signal : {SIGKILL, SIGTERM}) {
-    ASSERT_NO_FATAL_FAILURE(StartDaemon("--compact-rate 20000"));
+    // As slowly as it was asked to, whatever is configured.
+    ASSERT_NO_FATAL_FAILURE(StartDaemon("--compact-rate 0"));
     // By itself, since it was cut off; also though nothing is done by itself.
     ASSERT_TRUE(
         Await([&] { return Run("status").report()["phase"] == "running"; }));
+    EXPECT_EQ(Run("status").report()["options"], "rate=20000\n");
     ExpectAllRestore();
     std::this_thread::sleep_for(std::chrono::milliseconds(1500));
     EXPECT_GE(NearSegments(), near_before);

@@ -71,6 +71,7 @@ std::string CompactionJson(const CompactionProgress& progress) {
                          {"raw_bytes", totals.raw_bytes},
                          {"worst_error", progress.worst_error}};
   if (!record.reason.empty()) json["reason"] = record.reason;
+  if (!record.options.empty()) json["options"] = record.options;
   nlohmann::json segments = nlohmann::json::object();
   for (size_t i = 0; i < totals.segments.size(); ++i) {
     segments[std::string(SinkResultName(static_cast<SinkResult>(i)))] =
@@ -124,6 +125,7 @@ Status CompactionJob::Open() {
     record.started_by = options_.started_by;
   }
   record.holder = options_.holder;
+  record.options = options_.request;
   record.counters = CountersOf(progress_.totals);
   progress_.preparing = true;
   source_->SkipTo(record.cursor);

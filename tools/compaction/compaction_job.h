@@ -57,6 +57,9 @@ struct CompactionOptions {
   uint32_t step_tasks = 64;
   std::string holder;      // who works on it, for others to read
   std::string started_by;  // of a new one
+  // How it was asked to be done, for whoever goes on with it: FormatRunRequest.
+  // Its source and these options are made by that already.
+  std::string request;
   // Nobody else has the store open: a record that says "running" is of a job
   // that was cut off, however young it is.
   bool has_store_alone = false;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "store/clock_guard.h"
 #include "tools/compaction/plan_report.h"
+#include "tools/compaction/run_request.h"
 #include "tools/ladder_config.h"
 
 namespace reprise {
@@ -76,7 +77,7 @@ Result<JobHandle> DaemonCompaction::Start(const CompactionRequest& request) {
       if (current_ == nullptr && (!recorded || !CanGoOn(recorded->record))) {
         return NotFoundError("compact: no job is under way; `run` begins one");
       }
-      return StartRun(request);
+      return StartRun(Completed(request, RecordedRequest()));
     }
     case CompactionAction::kPlan:
       return StartPlan(request);
@@ -98,6 +99,12 @@ Result<JobHandle> DaemonCompaction::Start(const CompactionRequest& request) {
 
 Result<PolicyRules> DaemonCompaction::RulesOf(
     const CompactionRequest& request) const {
+  constexpr uint32_t kMostThreads = 256;
+  if (request.threads > kMostThreads) {
+    return InvalidArgumentError("compact: " + std::to_string(request.threads) +
+                                " threads, at most " +
+                                std::to_string(kMostThreads) + " are allowed");
+  }
   PolicyRules rules = options_.rules;
   if (!request.ladders.empty()) {
     REPRISE_ASSIGN_OR_RETURN(rules.ladders,
@@ -118,10 +125,11 @@ Status DaemonCompaction::CheckTheClock() {
   return status;
 }
 
-std::unique_ptr<DaemonCompaction::Running> DaemonCompaction::MakeRun(
+Result<std::unique_ptr<DaemonCompaction::Running>> DaemonCompaction::MakeRun(
     const CompactionRequest& request, PolicyRules rules,
     std::string started_by) {
   RunOptions options;
+  REPRISE_ASSIGN_OR_RETURN(options.job.request, FormatRunRequest(request));
   options.job.sinker.bytes_per_s =
       request.bytes_per_s.value_or(options_.bytes_per_s);
   options.job.sinker.batch_bytes = kBatchBytes;
@@ -155,19 +163,14 @@ std::unique_ptr<DaemonCompaction::Running> DaemonCompaction::MakeRun(
 }
 
 Result<JobHandle> DaemonCompaction::StartRun(const CompactionRequest& request) {
-  constexpr uint32_t kMostThreads = 256;
-  if (request.threads > kMostThreads) {
-    return InvalidArgumentError("compact: " + std::to_string(request.threads) +
-                                " threads, at most " +
-                                std::to_string(kMostThreads) + " are allowed");
-  }
   REPRISE_ASSIGN_OR_RETURN(PolicyRules rules, RulesOf(request));
   if (current_ != nullptr) {
     return FailedPreconditionError("compact: a run is under way, begun by " +
                                    current_->started_by);
   }
   REPRISE_RETURN_IF_ERROR(CheckTheClock());
-  current_ = MakeRun(request, std::move(rules), "request");
+  REPRISE_ASSIGN_OR_RETURN(current_,
+                           MakeRun(request, std::move(rules), "request"));
   auto job = std::make_shared<JobState>();
   current_->waiting.push_back(job);
   wake_.notify_all();
@@ -319,7 +322,32 @@ void DaemonCompaction::Look(std::unique_lock<std::mutex>* lock) {
   const std::string why = WhyNow(is_over);
   if (why.empty()) return;
   REPRISE_LOG_INFO("compaction begins: {}", why);
-  current_ = MakeRun({}, options_.rules, why);
+  const CompactionRequest request =
+      is_cut_off_ ? RecordedRequest() : CompactionRequest();
+  Result<PolicyRules> rules = RulesOf(request);
+  if (!rules.ok()) rules = options_.rules;  // RecordedRequest checked its own
+  auto run = MakeRun(request, *std::move(rules), why);
+  if (!run.ok()) {
+    REPRISE_LOG_WARN("compaction does not begin: {}", run.status().ToString());
+    is_cut_off_ = false;
+    return;
+  }
+  current_ = *std::move(run);
+}
+
+CompactionRequest DaemonCompaction::RecordedRequest() const {
+  const auto recorded = ReadCompaction(catalogue_->engine());
+  if (!recorded.ok() || !*recorded) return {};
+  const Result<CompactionRequest> request =
+      ParseRunRequest((*recorded)->record.options);
+  // A ladder of the policy may be configured no more.
+  const Status status =
+      request.ok() ? RulesOf(*request).status() : request.status();
+  if (status.ok()) return *request;
+  REPRISE_LOG_WARN(
+      "compaction goes on by the configuration, not as it was asked for: {}",
+      status.ToString());
+  return {};
 }
 
 std::string DaemonCompaction::WhyNow(bool is_over) const {

@@ -83,10 +83,13 @@ class DaemonCompaction final : public CompactionControl {
   Result<JobHandle> StartPlan(const CompactionRequest& request);
   Result<JobHandle> EndRun(CompactionAction action);
   Result<JobHandle> ConfirmTheClock();
+  // kInvalidArgument for a request that can't be followed.
   Result<PolicyRules> RulesOf(const CompactionRequest& request) const;
   Status CheckTheClock();
-  std::unique_ptr<Running> MakeRun(const CompactionRequest& request,
-                                   PolicyRules rules, std::string started_by);
+  // kInvalidArgument for a request that no record holds.
+  Result<std::unique_ptr<Running>> MakeRun(const CompactionRequest& request,
+                                           PolicyRules rules,
+                                           std::string started_by);
   // The run under way, else the last that ended here, else what is recorded.
   Result<std::string> ReportJson();
 
@@ -95,6 +98,9 @@ class DaemonCompaction final : public CompactionControl {
   void Loop();
   void PlanFirstRun();
   void Look(std::unique_lock<std::mutex>* lock);
+  // How the recorded run was asked to be done; nothing of it where that can't
+  // be followed any more, which is logged.
+  CompactionRequest RecordedRequest() const;
   // Empty: nothing is to be done now.
   std::string WhyNow(bool is_over) const;
   void RunCurrent(std::unique_lock<std::mutex>* lock);

@@ -15,8 +15,10 @@
 #include "api/admin_metrics.h"
 #include "store/clock_guard.h"
 #include "store/fsck.h"
+#include "store/job_keeper.h"
 #include "tests/store/catalogue_fixture.h"
 #include "tests/tools/compaction/coded_state.h"
+#include "tools/compaction/run_request.h"
 
 namespace reprise {
 namespace {
@@ -206,9 +208,12 @@ TEST_F(DaemonCompactionTest, PausedItWaitsForAnOperator) {
   Pass(3 * kHourMs);
   EXPECT_EQ(daemon_->Figures().runs, 0u);
   EXPECT_FALSE(IsNear(3));
-  const auto resumed = Ask(CompactionAction::kResume);
+  // At its own rate it would take hours.
+  const auto resumed =
+      Ask({.action = CompactionAction::kResume, .bytes_per_s = 0});
   REPRISE_ASSERT_OK(resumed.status);
   EXPECT_EQ(ReportOf(resumed)["phase"], "done");
+  EXPECT_EQ(ReportOf(resumed)["options"], "rate=0\n");
   EXPECT_FALSE(daemon_->Figures().is_paused);
   EXPECT_TRUE(IsNear(3));
   REPRISE_EXPECT_CODE(kNotFound, Ask(CompactionAction::kResume).status);
@@ -250,12 +255,82 @@ TEST_F(DaemonCompactionTest, StopsWithinAStepAndGoesOnAfterARestart) {
   REPRISE_EXPECT_CODE(kUnavailable, run->Get().status);
   EXPECT_EQ((*ReadCompaction(engine_.get()))->record.phase, JobPhase::kRunning);
   ExpectIsClean();
-  StartDaemon();  // with the rate that is configured
-  ASSERT_TRUE(AwaitRuns(1));
+  // As it was asked for: at that rate it takes hours, whatever is configured.
+  options_.bytes_per_s = 0;
+  StartDaemon();
+  ASSERT_TRUE(Await([&] { return daemon_->Figures().is_running; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(daemon_->Figures().runs, 0u);
+  EXPECT_EQ(ReportOf(Ask(CompactionAction::kStatus))["options"], "rate=10\n");
+  // An operator says otherwise.
+  REPRISE_ASSERT_OK(Ask(CompactionAction::kPause).status);
+  const CompactionRequest fast{.action = CompactionAction::kResume,
+                               .bytes_per_s = 0};
+  REPRISE_ASSERT_OK(Ask(fast).status);
   EXPECT_EQ((*ReadCompaction(engine_.get()))->record.phase, JobPhase::kDone);
   for (int s = 0; s < kSessions; ++s) EXPECT_TRUE(IsNear(s));
   Pass(3 * kHourMs);
-  EXPECT_EQ(daemon_->Figures().runs, 1u);
+  EXPECT_EQ(daemon_->Figures().runs, 2u);
+}
+
+// The policy and the space that were asked for hold after a restart too, and
+// what can't be followed any more is not half followed.
+TEST_F(DaemonCompactionTest, ARestartGoesOnAsItWasAskedFor) {
+  options_.rules.policy = *ParsePolicy("exact");
+  options_.interval_ms = 0;
+  clock_.AdvanceMs(2 * kHourMs);
+  CompactionRequest request;
+  request.policy = "mine: near";
+  request.ladders = {"mine.near=tsc:bits=8"};
+  request.threads = 2;
+  request.until_below_bytes = 1;
+  const auto text = FormatRunRequest(request);
+  REPRISE_ASSERT_OK(text.status());
+  EXPECT_EQ(*text,
+            "threads=2\nuntil-below=1\npolicy=mine: near\n"
+            "ladder=mine.near=tsc:bits=8\n");
+  const auto cut_off_with = [&](const std::string& options) {
+    JobRecord record;
+    record.run = 1;
+    record.options = options;
+    const std::string key = JobKey(kCompactJob);
+    const HeadVersion version = ReadJob(engine_.get(), kCompactJob)->version;
+    REPRISE_ASSERT_OK(engine_
+                          ->CompareAndSwap(HeadSpace::kMeta, key, version,
+                                           EncodeJob(record),
+                                           Durability::kWritten)
+                          .status());
+  };
+  for (const std::string options :
+       {"policy=gone: near\n", "color=red\n", "threads=x\n"}) {
+    cut_off_with(options);
+    StartDaemon();
+    ASSERT_TRUE(AwaitRuns(1)) << options;
+    EXPECT_FALSE(IsNear(0)) << options;
+    EXPECT_FALSE(ReportOf(Ask(CompactionAction::kStatus)).contains("options"));
+    StopDaemon();
+  }
+  cut_off_with(*text);
+  StartDaemon();
+  ASSERT_TRUE(AwaitRuns(1));
+  for (int s = 0; s < kSessions; ++s) EXPECT_TRUE(IsNear(s));
+  const json report = ReportOf(Ask(CompactionAction::kStatus));
+  EXPECT_EQ(report["options"], *text);
+  EXPECT_EQ(report["target_bytes"], 1);
+  EXPECT_EQ(report["is_over"], true);
+}
+
+TEST_F(DaemonCompactionTest, OptionsThatNoRecordHoldsAreRefused) {
+  options_.interval_ms = 0;
+  StartDaemon();
+  CompactionRequest request;
+  for (int i = 0; i < 250; ++i) {
+    request.ladders.push_back("l" + std::to_string(i) + ".near=tsc:bits=8");
+  }
+  const auto refused = Ask(request);
+  REPRISE_EXPECT_CODE(kInvalidArgument, refused.status);
+  EXPECT_NE(refused.status.message().find("at most 4096"), std::string::npos)
+      << refused.status.ToString();
 }
 
 // One that is restarted every half an hour.
