@@ -117,6 +117,7 @@ class Daemon {
     CatalogueOptions options;
     options.durability = config_.durability == "synced" ? Durability::kSynced
                                                         : Durability::kWritten;
+    options.max_commit_ms = config_.max_commit_s * 1000;
     REPRISE_ASSIGN_OR_RETURN(
         catalogue_, Catalogue::Open(engine_.get(), &SystemClock(), options));
     census_ = std::make_unique<SessionCensus>(engine_.get(), &SystemClock());
@@ -125,6 +126,7 @@ class Daemon {
     context_.metrics = &metrics_;
     JobsOptions jobs;
     jobs.collect_interval_ms = config_.collect_interval_s * 1000;
+    jobs.collector.wait_ms = CollectorWaitMs(options.max_commit_ms);
     jobs_ = std::make_unique<Jobs>(catalogue_.get(), &SystemClock(), jobs);
     context_.jobs = jobs_.get();
     StartCompaction();

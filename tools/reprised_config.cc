@@ -56,6 +56,7 @@ std::string ValueOf(const std::string& variable) {
 }
 
 constexpr char kLadder[] = "ladder";
+constexpr int64_t kMostCommitS = 600;
 
 // Settings of ladders have a form of their own in a file: a key `near` in a
 // section [ladder.series], or `ladder.series.near`. To CLI11 it is one option
@@ -179,6 +180,10 @@ class Options {
              "Down to so many percent");
     AddSeconds("collect-interval", &config_->collect_interval_s, 0,
                "Between collections of garbage (0: only on request)");
+    Add("max-commit", &config_->max_commit_s,
+        "What a commit may take at most, in seconds; a collection waits twice "
+        "for longer than that")
+        ->check(CLI::Range(int64_t{1}, kMostCommitS));
     AddSeconds("compact-interval", &config_->compact_interval_s, 0,
                "Between runs by which sessions sink and expired ones go (0: "
                "only on request)");

@@ -41,6 +41,7 @@ struct ReprisedConfig {
   int64_t write_timeout_s = 60;
   int64_t drain_timeout_s = 30;
   int64_t collect_interval_s = 600;
+  int64_t max_commit_s = 60;
   int64_t compact_interval_s = 3600;
   uint64_t compact_bytes_per_s = 64ull << 20;
   uint32_t compact_threads = 1;

@@ -1,18 +1,26 @@
 // `reprise compact run --until-below` on a store directory, by what the file
 // system says before and after.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
+#include <thread>
+#include <vector>
 
 #include "store/fsck.h"
 #include "store/rocks_engine.h"
+#include "tests/client/test_worker.h"
 #include "tests/store/catalogue_fixture.h"
 #include "tests/tools/compaction/coded_state.h"
 
@@ -90,6 +98,16 @@ class CompactSpaceCliTest : public testing::Test {
     return near_sessions;
   }
 
+  static pid_t Spawn(const std::string& line) {
+    const char* argv[] = {"sh", "-c", line.c_str(), nullptr};
+    pid_t pid = 0;
+    EXPECT_EQ(posix_spawn(&pid, "/bin/sh", nullptr, nullptr,
+                          const_cast<char* const*>(argv), environ),
+              0);
+    return pid;
+  }
+
+  const std::vector<TokenId> tokens_of_0_ = TokensOf(0);
   const DomainId tenant_ = TenantDomain("default");
   const std::string folder_ =
       std::string(std::getenv("TEST_TMPDIR")) + "/compact_space_" +
@@ -130,6 +148,63 @@ TEST_F(CompactSpaceCliTest, SaysWhatItCouldNotReach) {
   EXPECT_NE(text.find("taken on the disk: "), std::string::npos) << text;
   EXPECT_NE(text.find("still over 1000 B"), std::string::npos) << text;
   EXPECT_EQ(NearSessions().size(), size_t{kSessions});
+}
+
+// The same of a real daemon, beside a client. What a lease names stays as it is
+// and readable through both collections.
+TEST_F(CompactSpaceCliTest, ADaemonMakesRoomAndKeepsWhatIsLeased) {
+  const std::string ports = folder_ + "/ports";
+  const pid_t daemon =
+      Spawn("exec tools/reprised --dir " + store_ +
+            " --listen 127.0.0.1:0 --admin '' --port-file " + ports +
+            " --policy 'series: exact 1y, near' --compact-interval 0"
+            " --collect-interval 0 --max-commit 2 2>" +
+            folder_ + "/log");
+  for (int i = 0; i < 600 && !std::filesystem::exists(ports); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  std::string server = TextOf("/ports");
+  server.erase(server.find_last_not_of('\n') + 1);
+  {
+    TestWorker worker(*Client::Connect({.endpoint = server}), Model());
+    // The one that would go first.
+    const auto leased =
+        worker.client->Match(worker.model, TokensOf(0), {.lease_ms = 600'000});
+    ASSERT_OK(leased);
+    ASSERT_EQ(leased->tokens, TokensOf(0).size());
+    const std::string line = "exec tools/reprise --server " + server +
+                             " --json compact run --until-below 1000 >" +
+                             folder_ + "/out 2>" + folder_ + "/err";
+    ASSERT_EQ(std::system(line.c_str()), 0) << TextOf("/err");
+    const json report = json::parse(TextOf("/out"), nullptr, false);
+    EXPECT_EQ(report["phase"], "done");
+    EXPECT_EQ(report["options"], "until-below=1000\n");
+    EXPECT_EQ(report["segments"]["encoded"], 4 * (kSessions - 1)) << report;
+    EXPECT_LT(report["used_bytes_after"], report["used_bytes_before"]);
+    const auto again = worker.client->Match(worker.model, TokensOf(0), {});
+    ASSERT_OK(again);
+    EXPECT_EQ(again->ranges, leased->ranges);
+    RestoreRequest request;
+    request.model = worker.model;
+    request.match = leased->ticket;
+    request.tokens = tokens_of_0_;
+    std::unique_ptr<KvCache> cache;
+    request.make_sink = [&](const RestoreInfo& info) -> Result<KvSink> {
+      cache = std::make_unique<KvCache>(
+          worker.spec, CacheOptions{.token_count = info.tokens.size()});
+      return cache->sink();
+    };
+    const auto restored = worker.client->Restore("", request);
+    ASSERT_OK(restored);
+    EXPECT_EQ(restored->valid_end, TokensOf(0).size());
+  }
+  kill(daemon, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(waitpid(daemon, &status, 0), daemon);
+  EXPECT_EQ(WEXITSTATUS(status), 0) << TextOf("/log");
+  std::vector<int> others;
+  for (int s = 1; s < kSessions; ++s) others.push_back(s);
+  EXPECT_EQ(NearSessions(), others);
 }
 
 }  // namespace

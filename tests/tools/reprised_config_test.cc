@@ -370,6 +370,10 @@ TEST(ReprisedConfigTest, CompactionsAreHourlyAndLimitedUnlessSetOtherwise) {
   EXPECT_EQ(set.config.compact_interval_s, 0);
   EXPECT_EQ(set.config.compact_bytes_per_s, 8ull << 20);
   EXPECT_EQ(set.config.compact_threads, 3u);
+  EXPECT_EQ(usual.max_commit_s, 60);
+  EXPECT_EQ(Parse({"--dir", "/d", "--max-commit", "2"}).config.max_commit_s, 2);
+  EXPECT_EQ(Parse({"--dir", "/d", "--max-commit", "0"}).exit_code, 2);
+  EXPECT_EQ(Parse({"--dir", "/d", "--max-commit", "601"}).exit_code, 2);
   EXPECT_EQ(Parse({"--dir", "/d", "--compact-threads", "0"}).exit_code, 2);
   EXPECT_EQ(Parse({"--dir", "/d", "--compact-interval", "-1"}).exit_code, 2);
 }
