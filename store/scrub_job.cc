@@ -1,7 +1,6 @@
 #include "store/scrub_job.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 namespace reprise {
