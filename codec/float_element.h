@@ -98,6 +98,12 @@ inline void StoreElementSaturated(DType dtype, float x, uint8_t* p) {
           dtype == DType::kF16 ? F32ToF16Saturated(x) : F32ToBf16Saturated(x));
 }
 
+// The bits that StoreElementSaturated stores, in the low ones.
+constexpr uint32_t F32ToBitsSaturated(DType dtype, float x) {
+  if (dtype == DType::kF32) return std::bit_cast<uint32_t>(F32Saturated(x));
+  return dtype == DType::kF16 ? F32ToF16Saturated(x) : F32ToBf16Saturated(x);
+}
+
 }  // namespace reprise
 
 #endif  // REPRISE_CODEC_FLOAT_ELEMENT_H_

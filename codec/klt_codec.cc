@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "codec/klt_decode.h"
 #include "codec/klt_encode.h"
+#include "codec/klt_frames.h"
 #include "codec/klt_layout.h"
 #include "codec/klt_profile.h"
 #include "codec/message.h"
@@ -24,17 +25,6 @@ Result<const KltOptions*> OwnOptions(const CodecOptions* options) {
   return static_cast<const KltOptions*>(options);
 }
 
-Result<const KltProfile*> OwnProfile(const CodecProfile* profile) {
-  if (profile == nullptr) {
-    return FailedPreconditionError("klt: needs a profile, there is none");
-  }
-  if (profile->codec() != CodecId::kKlt) {
-    return FailedPreconditionError(CatMessage("klt: the profile is of codec ",
-                                              CodecIdName(profile->codec())));
-  }
-  return static_cast<const KltProfile*>(profile);
-}
-
 Status CheckKeepsAll(const EncodeRequest& request) {
   const TokenMask all = FirstTokens(request.info.token_count);
   if ((request.kept & all) == all) return Status();
@@ -46,23 +36,6 @@ Status CheckKeepsAll(const EncodeRequest& request) {
 Tier TierOfStage(uint32_t stage) {
   if (stage == 0) return Tier::kArchive;
   return stage == 1 ? Tier::kCoarse : Tier::kNear;
-}
-
-// The headers of one encoding's frames differ in little.
-Status CheckOneEncoding(std::span<const FrameView* const> frames) {
-  for (size_t k = 0; k < frames.size(); ++k) {
-    if (frames[k]->info.stage != k) {
-      return InvalidArgumentError(
-          CatMessage("klt: frame ", k, " is of stage ", frames[k]->info.stage));
-    }
-    FrameInfo wanted = frames[0]->info;
-    wanted.stage = frames[k]->info.stage;
-    if (frames[k]->info != wanted) {
-      return DataLossError(CatMessage("klt: the header of stage ", k,
-                                      " is not that of stage 0"));
-    }
-  }
-  return Status();
 }
 
 }  // namespace
@@ -133,7 +106,7 @@ Status KltCodec::EncodeStages(const EncodeRequest& request,
                    builders.size(), " builders were given"));
   }
   REPRISE_ASSIGN_OR_RETURN(const KltProfile* profile,
-                           OwnProfile(request.profile));
+                           OwnKltProfile(request.profile));
   REPRISE_ASSIGN_OR_RETURN(
       const std::span<const KltGroup> groups,
       profile->GroupsFor(request.info.layers, request.slices));
@@ -156,25 +129,12 @@ Status KltCodec::Decode(const FrameView& frame, const DecodeRequest& request,
 Status KltCodec::DecodeStages(std::span<const FrameView* const> frames,
                               const DecodeRequest& request,
                               CodecScratch* scratch) const {
-  if (frames.empty() || frames.size() > kMaxStages) {
-    return InvalidArgumentError(CatMessage("klt: ", frames.size(),
-                                           " frames were given, 1 to ",
-                                           kMaxStages, " are wanted"));
-  }
+  REPRISE_RETURN_IF_ERROR(CheckKltStages(frames));
   REPRISE_RETURN_IF_ERROR(CheckDecodeRequest(*frames[0], request));
-  REPRISE_RETURN_IF_ERROR(CheckOneEncoding(frames));
-  REPRISE_ASSIGN_OR_RETURN(const KltProfile* profile,
-                           OwnProfile(request.profile));
-  const FrameInfo& info = frames[0]->info;
-  if (profile->id() != info.profile) {
-    return FailedPreconditionError(CatMessage(
-        "klt: the frame was made with profile ", info.profile.ShortHex(),
-        ", given is ", profile->id().ShortHex()));
-  }
-  REPRISE_ASSIGN_OR_RETURN(const std::span<const KltGroup> groups,
-                           profile->GroupsFor(info.layers, request.slices));
-  return DecodeKltFrames(frames, request, *profile, groups,
-                         scratch->Keep<KltWork>());
+  REPRISE_ASSIGN_OR_RETURN(
+      const KltFrames checked,
+      CheckKltFrames(frames, request.slices, request.profile));
+  return DecodeKltFrames(frames, request, checked, scratch->Keep<KltWork>());
 }
 
 }  // namespace reprise

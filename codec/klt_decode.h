@@ -5,17 +5,16 @@
 #include <span>
 
 #include "codec/codec.h"
+#include "codec/klt_frames.h"
 #include "codec/klt_layout.h"
-#include "codec/klt_profile.h"
 
 namespace reprise {
 
-// See Codec::DecodeStages. REQUIRES: stages are 0, 1, ... and their headers
-// agree; the request was checked; `groups` are the profile's that fit its
-// slices.
+// See Codec::DecodeStages. REQUIRES: the request was checked, and the frames
+// too: `checked` is what CheckKltFrames answered.
 Status DecodeKltFrames(std::span<const FrameView* const> frames,
-                       const DecodeRequest& request, const KltProfile& profile,
-                       std::span<const KltGroup> groups, KltWork* work);
+                       const DecodeRequest& request, const KltFrames& checked,
+                       KltWork* work);
 
 }  // namespace reprise
 

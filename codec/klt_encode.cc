@@ -9,6 +9,7 @@
 #include "codec/float_rows.h"
 #include "codec/klt_entropy_simd.h"
 #include "codec/klt_rows.h"
+#include "codec/klt_step.h"
 #include "codec/klt_transform_simd.h"
 #include "codec/klt_turn.h"
 

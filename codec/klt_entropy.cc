@@ -6,14 +6,10 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
-#include "codec/codec.h"
+#include "codec/klt_step.h"
 
 namespace reprise {
 namespace {
-
-// What a stage takes off the level of a row: about 3 log2 of its step in units
-// of D.
-constexpr int kStepLevels[kMaxStages] = {10, 5, 0, -5};
 
 KltEncodeEntry EntryOf(uint32_t f, uint32_t start) {
   const uint64_t reciprocal = f > 1 ? (uint64_t{1} << 32) / f : 0xffffffff;
@@ -109,7 +105,7 @@ KltRows KltRowsOf(const KltTables& tables, const KltGroupParts& group,
   rows.n = group.n;
   const uint32_t lo = stage == 0 ? tables.lo0 : tables.lo1;
   rows.last_table = (stage == 0 ? tables.n0 : tables.n1) - 1;
-  rows.base = e - kStepLevels[stage] - static_cast<int>(lo);
+  rows.base = KltBase(stage, lo, e);
   // Levels don't rise.
   const auto first_left = std::partition_point(
       group.levels.begin(), group.levels.end(),

@@ -1,8 +1,5 @@
 #include "codec/klt_layout.h"
 
-#include <bit>
-#include <cmath>
-
 namespace reprise {
 
 FrameSection KltSectionOf(const PlaneSlice& first_slice, KltMode mode,
@@ -20,17 +17,6 @@ FrameSection KltPlaneSectionOf(const PlaneSlice& slice) {
   section.channel_first = slice.channel_first();
   section.channel_count = slice.channels();
   return section;
-}
-
-float KltStep(double step, uint32_t stage, int e) {
-  static constexpr double kOfStage[kMaxStages] = {
-      9, 3, 1, std::bit_cast<double>(uint64_t{0x3FD5555555555555})};
-  static constexpr double kThirds[3] = {
-      1, std::bit_cast<double>(uint64_t{0x3FE965FEA53D6E3D}),
-      std::bit_cast<double>(uint64_t{0x3FE428A2F98D728B})};
-  const int octave = (e >= 0 ? e : e - 2) / 3;
-  const double product = step * kOfStage[stage] * kThirds[e - 3 * octave];
-  return static_cast<float>(std::ldexp(product, -octave));
 }
 
 }  // namespace reprise

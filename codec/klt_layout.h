@@ -36,9 +36,6 @@ FrameSection KltSectionOf(const PlaneSlice& first_slice, KltMode mode,
                           uint32_t words);
 FrameSection KltPlaneSectionOf(const PlaneSlice& slice);
 
-// The step of a token whose exponent is e, in f64 products of a stated order.
-float KltStep(double step, uint32_t stage, int e);
-
 // Working memory of an encoder or decoder, kept from frame to frame. All of it
 // only grows.
 struct KltWork final : CodecScratch::Kept {

@@ -107,4 +107,15 @@ Result<std::span<const KltGroup>> KltProfile::GroupsFor(
   return std::span<const KltGroup>(groups_.data() + first, last - first);
 }
 
+Result<const KltProfile*> OwnKltProfile(const CodecProfile* profile) {
+  if (profile == nullptr) {
+    return FailedPreconditionError("klt: needs a profile, there is none");
+  }
+  if (profile->codec() != CodecId::kKlt) {
+    return FailedPreconditionError(CatMessage("klt: the profile is of codec ",
+                                              CodecIdName(profile->codec())));
+  }
+  return static_cast<const KltProfile*>(profile);
+}
+
 }  // namespace reprise

@@ -64,6 +64,10 @@ class KltProfile final : public CodecProfile {
   KltTables tables_;
 };
 
+// kFailedPrecondition when there is none (null), or when it is of another
+// codec.
+Result<const KltProfile*> OwnKltProfile(const CodecProfile* profile);
+
 }  // namespace reprise
 
 #endif  // REPRISE_CODEC_KLT_PROFILE_H_
