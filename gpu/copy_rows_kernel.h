@@ -14,7 +14,8 @@ namespace reprise {
 // Packed rows, those of the tokens in `tokens` in ascending order, of channels
 // [channel_first, channel_first + channel_count) of the slice.
 //
-//   from  [tokens, channel_count]  elements; a multiple of 4 as an address
+//   from  [tokens, channel_count]  elements; at any address, faster at one
+//                                  that suits them
 //
 // Tokens from rows.token_count on are not written. One warp a task, so a task
 // should not be long: a whole slice of one segment, at most.
@@ -47,7 +48,8 @@ struct CopyRowsKernel {
         if (!rows.Holds(channel)) return;
         const uint8_t* const at =
             from + (task.from_stride == 0 ? 0 : uint64_t{c} * bytes);
-        StoreBits(to + rows.OffsetOf(channel), bytes, LoadBits(at, bytes));
+        StoreBits(to + rows.OffsetOf(channel), bytes,
+                  LoadBitsAnywhere(at, bytes));
       });
     }
   }

@@ -38,6 +38,8 @@ CudaKernel ExactEncodeCudaKernel();
 CudaKernel TscDecodeCudaKernel();
 CudaKernel TscEncodeCudaKernel();
 CudaKernel VectorDecodeCudaKernel();
+CudaKernel KltEntropyCudaKernel();
+CudaKernel KltInverseCudaKernel();
 
 }  // namespace reprise
 

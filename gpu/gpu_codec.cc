@@ -2,6 +2,7 @@
 
 #include "codec/message.h"
 #include "gpu/exact_gpu_codec.h"
+#include "gpu/klt_gpu_codec.h"
 #include "gpu/raw_gpu_codec.h"
 #include "gpu/tsc_gpu_codec.h"
 #include "gpu/vector_gpu_codec.h"
@@ -135,8 +136,9 @@ const GpuCodec* FindGpuCodec(CodecId id) {
   static const TscGpuCodec tsc;
   static const VectorGpuCodec vq(CodecId::kVq);
   static const VectorGpuCodec pq(CodecId::kPq);
+  static const KltGpuCodec klt;
   static const GpuCodec* const codecs[] = {
-      &raw, &exact, &tsc, &vq, &pq,
+      &raw, &exact, &tsc, &vq, &pq, &klt,
   };
   for (const GpuCodec* codec : codecs) {
     if (codec->id() == id) return codec;

@@ -48,8 +48,15 @@ struct GpuRows {
     return channel / dim - head_first < head_count;
   }
   REPRISE_GPU int64_t OffsetOf(uint32_t channel) const {
-    return int64_t{channel / dim - head_first} * head_stride +
-           int64_t{channel % dim} * element_stride;
+    return OffsetOf(channel / dim, channel % dim);
+  }
+  // The same of who knows the channel's head and its place there.
+  REPRISE_GPU bool HoldsHead(uint32_t head) const {
+    return head - head_first < head_count;
+  }
+  REPRISE_GPU int64_t OffsetOf(uint32_t head, uint32_t element) const {
+    return int64_t{head - head_first} * head_stride +
+           int64_t{element} * element_stride;
   }
 };
 
@@ -69,6 +76,17 @@ REPRISE_GPU inline uint32_t LoadBits(const uint8_t* from,
   if (element_bytes == 2) return LoadAligned<uint16_t>(from);
   if (element_bytes == 4) return LoadAligned<uint32_t>(from);
   return *from;
+}
+
+// The same from any address.
+REPRISE_GPU inline uint32_t LoadBitsAnywhere(const uint8_t* from,
+                                             uint32_t element_bytes) {
+  if (reinterpret_cast<uintptr_t>(from) % element_bytes == 0) {
+    return LoadBits(from, element_bytes);
+  }
+  uint32_t bits = 0;
+  for (uint32_t i = 0; i < element_bytes; ++i) bits |= from[i] << 8 * i;
+  return bits;
 }
 
 }  // namespace reprise

@@ -5,6 +5,8 @@
 #include "gpu/copy_rows_kernel.h"
 #include "gpu/exact_decode_kernel.h"
 #include "gpu/exact_encode_kernel.h"
+#include "gpu/klt_entropy_kernel.h"
+#include "gpu/klt_inverse_kernel.h"
 #include "gpu/tsc_decode_kernel.h"
 #include "gpu/tsc_encode_kernel.h"
 #include "gpu/vector_decode_kernel.h"
@@ -14,8 +16,9 @@ namespace reprise {
 template <typename... Kernels>
 struct KernelList {};
 
-using DecodeKernels = KernelList<CopyRowsKernel, ExactDecodeKernel,
-                                 TscDecodeKernel, VectorDecodeKernel>;
+using DecodeKernels =
+    KernelList<CopyRowsKernel, ExactDecodeKernel, TscDecodeKernel,
+               VectorDecodeKernel, KltEntropyKernel, KltInverseKernel>;
 using EncodeKernels = KernelList<ExactEncodeKernel, TscEncodeKernel>;
 
 }  // namespace reprise
