@@ -15,6 +15,13 @@ TEST(ExamplesTest, ResumeChatRestoresWhatItSaved) {
   EXPECT_EQ(std::system((program + daemon.endpoint() + " chat").c_str()), 0);
 }
 
+// On a machine without a GPU this is the CPU path's.
+TEST(ExamplesTest, ResumeOnGpuRestoresWhatItSaved) {
+  TestDaemon daemon;
+  const std::string program = "client/examples/resume_on_gpu ";
+  EXPECT_EQ(std::system((program + daemon.endpoint() + " chat").c_str()), 0);
+}
+
 TEST(ExamplesTest, ResumeChatFailsWithoutADaemon) {
   EXPECT_NE(std::system("client/examples/resume_chat 127.0.0.1:1 chat"), 0);
 }
