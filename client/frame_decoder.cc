@@ -149,33 +149,34 @@ void FrameDecoder::Run(UnitKey key, Task task, WorkerMemory* memory) {
 
 bool FrameDecoder::RunOnDevice(UnitKey key, std::shared_ptr<Task> task,
                                DecodeJob job, WorkerMemory* memory) {
-  Outcome outcome{.start_ns = CallContext::NowNs(), .is_last = task->is_last};
-  outcome.stages = CheckFrames(job, memory);
-  // A refinement is not worth rows that could be lost by it.
-  if (outcome.stages <= job.stages_in_place) return false;
+  const uint32_t stages = CheckFrames(job, memory);
+  if (stages <= job.stages_in_place) return false;
+  // Shared: what Add learns of it is known when it is done.
+  const auto outcome = std::make_shared<Outcome>();
+  outcome->start_ns = CallContext::NowNs();
+  outcome->is_last = task->is_last;
   std::array<const FrameView*, kMaxStages> frames{};
-  for (uint32_t s = 0; s < outcome.stages; ++s) frames[s] = &memory->frames[s];
+  for (uint32_t s = 0; s < stages; ++s) frames[s] = &memory->frames[s];
   const auto profile = device_profiles_.find(job.profile);
   const DeviceUnit unit{
-      .frames = std::span(frames).first(outcome.stages),
+      .frames = std::span(frames).first(stages),
       .slices = job.slices,
       .profile =
           profile == device_profiles_.end() ? nullptr : profile->second.get(),
       .target = target_,
       .first_token = job.segment->first_token,
       .token_count = job.segment->token_count,
-      .kept = request_.accept_dropped ? &outcome.kept : nullptr};
+      .kept = request_.accept_dropped ? &outcome->kept : nullptr};
   const Status added = device_->Add(unit, [=, this](bool is_whole) {
-    if (!is_whole && outcome.stages > 1) {
+    if (!is_whole && stages > 1) {
       // Damage that no checksum shows may be in any of its stages.
       Task fewer{std::move(task->frames), task->is_last};
-      fewer.frames.resize(outcome.stages - 1);
+      fewer.frames.resize(stages - 1);
       Queue(key, std::move(fewer));
       return;
     }
-    Outcome done = outcome;
-    if (!is_whole) done.stages = 0;
-    Settle(key, done);
+    outcome->stages = is_whole ? stages : 0;
+    Settle(key, *outcome);
     task->frames.clear();
     EndJob(key);
   });

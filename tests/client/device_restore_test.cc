@@ -72,6 +72,36 @@ TEST_F(DeviceRestoreTest, BringsAShareOfTheHeads) {
   EXPECT_EQ(restored->valid_end, 100u);
 }
 
+TEST_F(DeviceRestoreTest, SaysWhatTokensAreNotThere) {
+  TestWorker worker = NewWorker();
+  const std::vector<TokenId> tokens = ToyTokens(3, 128);
+  std::vector<uint8_t> keep(tokens.size(), 1);
+  keep[5] = keep[70] = keep[127] = 0;
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "tsc:bits=8", .keep = keep}));
+  KvCache on_host(worker.spec, {.token_count = tokens.size()});
+  KvCache on_device(worker.spec,
+                    {.token_count = tokens.size(), .on_device = true});
+  for (KvCache* cache : {&on_host, &on_device}) {
+    RestoreRequest request;
+    request.model = worker.model;
+    request.lowest = Tier::kArchive;
+    request.accept_dropped = true;
+    request.make_sink = [&](const RestoreInfo&) { return cache->sink(); };
+    const auto restored = worker.client->Restore("s", request);
+    ASSERT_OK(restored);
+    EXPECT_EQ(restored->valid_end, tokens.size());
+    EXPECT_EQ(restored->dropped, (std::vector<uint64_t>{5, 70, 127}));
+  }
+  for (uint32_t layer = 0; layer < 2; ++layer) {
+    for (uint64_t t = 0; t < tokens.size(); ++t) {
+      ASSERT_EQ(std::memcmp(on_host.At(layer, 0, t, 0, 0),
+                            on_device.At(layer, 0, t, 0, 0), 2 * 16 * 2),
+                0)
+          << "layer " << layer << " token " << t;
+    }
+  }
+}
+
 TEST_F(DeviceRestoreTest, ManyFramesGoThroughASmallRing) {
   const std::vector<TokenId> tokens = ToyTokens(4, 64 * 40);
   TestWorker worker = NewWorker(SmolModel());
