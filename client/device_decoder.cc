@@ -103,7 +103,7 @@ Status DeviceDecoder::Add(const DeviceUnit& unit, Done done) {
                                   std::to_string(slot_bytes()));
   }
   std::unique_lock lock(mutex_);
-  for (bool is_new = false;; is_new = true) {
+  for (;;) {
     Slot* slot = Filling(&lock);
     if (!failure_.ok()) return failure_;
     Status status = ResourceExhaustedError("device: the slot is full");
@@ -115,9 +115,9 @@ Status DeviceDecoder::Add(const DeviceUnit& unit, Done done) {
       }
       return Status();
     }
-    // What has no room even in an empty one never will.
-    const bool is_empty = slot->plan->is_empty();
-    if (!status.Is(StatusCode::kResourceExhausted) || is_empty || is_new) {
+    // What has no room even in an empty one never will. Another thread may
+    // have filled the next one as well.
+    if (!status.Is(StatusCode::kResourceExhausted) || slot->plan->is_empty()) {
       return status;
     }
     LaunchFilling();

@@ -1,5 +1,6 @@
 #include "gpu/host_device.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -115,7 +116,8 @@ Result<uint8_t*> HostDevice::Allocate(GpuMemory kind, uint64_t bytes) {
         options_.memory_bytes - used_bytes_, " are left"));
   }
   auto* memory = static_cast<uint8_t*>(::operator new(bytes, kAlignment));
-  std::memset(memory, 0xa5, bytes);
+  // Nobody should rely on what it holds; all of it would cost too much.
+  std::memset(memory, 0xa5, std::min<uint64_t>(bytes, 1 << 20));
   if (kind == GpuMemory::kDevice) {
     allocated_[memory] = bytes;
     used_bytes_ += bytes;
