@@ -364,16 +364,14 @@ VectorTable VectorProfile::table(const VectorPlane& plane,
   table.full_blocks = plane.dim / block;
   table.entry_bytes = block * bytes;
   table.tail_bytes = tail * bytes;
-  uint64_t head_values = block;
   if (parts_.is_pq()) {
     table.block_stride = uint64_t{parts_.shape.centroids} * table.entry_bytes;
     table.tail_stride = table.tail_bytes;
-    head_values = plane.dim;
   } else {
     table.tail_stride = table.entry_bytes;
   }
-  table.entries = entries_.data() + plane.first_entry +
-                  head * head_values * parts_.shape.centroids * bytes;
+  table.entries =
+      entries_.data() + plane.first_entry + head * head_entry_bytes(plane);
   return table;
 }
 

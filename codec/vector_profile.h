@@ -111,6 +111,11 @@ class VectorProfile final : public CodecProfile {
   };
   Book book(const VectorPlane& plane, uint32_t head, uint32_t block) const;
   VectorTable table(const VectorPlane& plane, uint32_t head) const;
+  // From the entries of one head's table to the next's.
+  uint64_t head_entry_bytes(const VectorPlane& plane) const {
+    return uint64_t{parts_.shape.centroids} * DTypeBytes(plane.dtype) *
+           (parts_.is_pq() ? plane.dim : parts_.shape.block);
+  }
   // What the tables' entries lie in: of all planes, one after the other.
   ByteView entries() const { return entries_; }
 

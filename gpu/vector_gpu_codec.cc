@@ -38,7 +38,7 @@ Status CopyAndWait(ByteView bytes, Device* device, uint8_t* to) {
   return status;
 }
 
-// Tasks of the heads of one frame.
+// Tasks of the slices of one frame.
 class Planner {
  public:
   Planner(const GpuDecodeRequest& request, const VectorGpuProfile& gpu_profile,
@@ -51,28 +51,17 @@ class Planner {
   Status Run();
 
  private:
-  Status AddHead(const VectorHead& head, const uint8_t* section);
-  // The head's blocks, so many at a time that their tables fit.
-  Status AddBlocks(const VectorTable& table, VectorDecodeTask task);
+  // Takes a head of a slice, and adds the slice's task with its last one.
+  Status AddHead(const VectorHead& head, const FrameSection& section);
+  Status AddSlice(const VectorHead& last, const FrameSection& section);
   Status AddPlane(size_t slice, const FrameSection& section);
-  // The rows' index in the plan; they are added once.
-  Result<uint32_t> RowsOf(size_t slice);
 
   const GpuDecodeRequest& request_;
   const VectorGpuProfile& gpu_profile_;
   const VectorProfile& profile_;
   DecodePlan* plan_;
-  size_t rows_slice_ = SIZE_MAX;  // whose index `rows_` is
-  uint32_t rows_ = 0;
+  std::vector<VectorHeadPlace> heads_;  // of the slice, so far, if wanted
 };
-
-Result<uint32_t> Planner::RowsOf(size_t slice) {
-  if (rows_slice_ != slice) {
-    REPRISE_ASSIGN_OR_RETURN(rows_, plan_->AddRows(request_.rows[slice]));
-    rows_slice_ = slice;
-  }
-  return rows_;
-}
 
 // The most bytes that all of an entry's parts are multiples of.
 uint32_t UnitBytes(const GpuRows& rows, const VectorTable& table) {
@@ -86,19 +75,46 @@ uint32_t UnitBytes(const GpuRows& rows, const VectorTable& table) {
   return std::max(of_all & (~of_all + 1), rows.element_bytes);
 }
 
-Status Planner::AddHead(const VectorHead& head, const uint8_t* section) {
+// How much of a slice has tables that fit into shared memory.
+void SetParts(VectorDecodeTask* task) {
+  constexpr uint32_t kTableBytes = VectorDecodeKernel::kTableBytes;
+  // The largest table of a block, of 256 times 16 f32, has half of that.
+  static_assert(2 * kVectorMaxCentroids * kVectorMaxBlock * sizeof(float) <=
+                kTableBytes);
+  if (task->head_table_bytes <= kTableBytes) {
+    task->part_heads = kTableBytes / task->head_table_bytes;
+    task->part_blocks = task->blocks;
+  } else {
+    task->part_heads = 1;
+    task->part_blocks = kTableBytes / task->block_stride;
+  }
+}
+
+Status Planner::AddHead(const VectorHead& head, const FrameSection& section) {
   const GpuRows& rows = request_.rows[head.slice];
-  if (rows.base == nullptr) return Status();
-  if (head.head - rows.head_first >= rows.head_count) return Status();
-  const VectorPlane& plane = *head.plane;
-  const PlaneSlice& slice = request_.slices[head.slice];
-  const VectorTable table = profile_.table(plane, slice.head_first + head.head);
+  if (rows.base == nullptr || rows.head_count == 0) return Status();
+  if (head.head == 0) heads_.clear();
+  if (head.head - rows.head_first < rows.head_count) {
+    heads_.push_back({.raw = head.raw,
+                      .codes_at = static_cast<uint32_t>(head.codes_at),
+                      .raw_at = static_cast<uint32_t>(head.raw_at)});
+  }
+  const bool is_last = head.head + 1 == request_.slices[head.slice].head_count;
+  return is_last ? AddSlice(head, section) : Status();
+}
+
+Status Planner::AddSlice(const VectorHead& last, const FrameSection& section) {
+  const GpuRows& rows = request_.rows[last.slice];
+  const VectorPlane& plane = *last.plane;
+  const VectorTable table = profile_.table(
+      plane, request_.slices[last.slice].head_first + rows.head_first);
   VectorDecodeTask task{
-      .codes = section + head.codes_at,
-      .raw_rows = section + head.raw_at,
-      .raw = head.raw,
-      .head = head.head - rows.head_first,
+      .table = gpu_profile_.OnDevice(table.entries),
+      .section = DeviceSection(request_, 0, section),
+      .head_table_bytes =
+          static_cast<uint32_t>(profile_.head_entry_bytes(plane)),
       .block_stride = static_cast<uint32_t>(table.block_stride),
+      .blocks = table.blocks(),
       .full_blocks = table.full_blocks,
       .entry_bytes = table.entry_bytes,
       .tail_bytes = table.tail_bytes,
@@ -107,41 +123,20 @@ Status Planner::AddHead(const VectorHead& head, const uint8_t* section) {
       .bits = profile_.code_bits(),
       .row_bytes = plane.dim * DTypeBytes(plane.dtype),
       .unit_bytes = UnitBytes(rows, table)};
-  REPRISE_ASSIGN_OR_RETURN(task.rows, RowsOf(head.slice));
-  return AddBlocks(table, task);
-}
-
-Status Planner::AddBlocks(const VectorTable& table, VectorDecodeTask task) {
-  constexpr uint32_t kTableBytes = VectorDecodeKernel::kTableBytes;
-  const uint32_t centroids = profile_.parts().shape.centroids;
-  // The largest, of 256 times 16 f32, has half of that.
-  static_assert(2 * kVectorMaxCentroids * kVectorMaxBlock * sizeof(float) <=
-                kTableBytes);
-  const uint32_t blocks = table.blocks();
-  const uint32_t at_once =
-      task.block_stride == 0 ? blocks : kTableBytes / task.block_stride;
-  for (uint32_t first = 0; first < blocks; first += at_once) {
-    const uint32_t last = std::min(first + at_once, blocks);
-    const bool has_tail = last > table.full_blocks;
-    task.block_first = first;
-    task.block_count = last - first;
-    task.table = gpu_profile_.OnDevice(table.entries +
-                                       uint64_t{first} * task.block_stride);
-    if (task.block_stride == 0) {
-      task.table_bytes = centroids * task.entry_bytes;
-    } else {
-      task.table_bytes =
-          (last - first - (has_tail ? 1 : 0)) * task.block_stride +
-          (has_tail ? centroids * task.tail_stride : 0);
-    }
-    REPRISE_RETURN_IF_ERROR(plan_->Add<VectorDecodeKernel>(task));
-  }
-  return Status();
+  SetParts(&task);
+  REPRISE_ASSIGN_OR_RETURN(
+      const uint8_t* const heads,
+      plan_->AddConstants({reinterpret_cast<const uint8_t*>(heads_.data()),
+                           heads_.size() * sizeof(VectorHeadPlace)}));
+  task.heads = reinterpret_cast<const VectorHeadPlace*>(heads);
+  REPRISE_ASSIGN_OR_RETURN(task.rows, plan_->AddRows(rows));
+  return plan_->Add<VectorDecodeKernel>(task);
 }
 
 Status Planner::AddPlane(size_t slice, const FrameSection& section) {
   if (request_.rows[slice].base == nullptr) return Status();
-  REPRISE_ASSIGN_OR_RETURN(const uint32_t rows, RowsOf(slice));
+  REPRISE_ASSIGN_OR_RETURN(const uint32_t rows,
+                           plan_->AddRows(request_.rows[slice]));
   return plan_->Add<CopyRowsKernel>(
       {.from = DeviceSection(request_, 0, section),
        .from_stride = request_.slices[slice].token_bytes(),
@@ -155,7 +150,7 @@ Status Planner::Run() {
   VectorFrame whole(*request_.frames[0], request_.slices, profile_);
   REPRISE_RETURN_IF_ERROR(whole.Check());
   REPRISE_RETURN_IF_ERROR(whole.ForEachHead([&](const VectorHead& head) {
-    return AddHead(head, DeviceSection(request_, 0, whole.CodeSection()));
+    return AddHead(head, whole.CodeSection());
   }));
   return whole.ForEachPlane([&](size_t slice, const FrameSection& section) {
     return AddPlane(slice, section);

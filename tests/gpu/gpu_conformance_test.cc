@@ -238,6 +238,23 @@ TEST_P(GpuConformanceTest, GivesTheCpusBitsForOddShapes) {
   }
 }
 
+// With rows that can be moved many bytes at a time.
+TEST_P(GpuConformanceTest, GivesTheCpusBitsForEveryFloat) {
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kF16}) {
+    for (const uint32_t dim : {64u, 80u}) {
+      SCOPED_TRACE(std::string(DTypeName(dtype)) + ", " + std::to_string(dim));
+      Use(PlainModel("floats", 2, 3, dim, dtype), {.token_count = 64});
+      Encode(KvKind::kTypical);
+      if (HasFatalFailure()) return;
+      const auto stages = static_cast<uint32_t>(frames_.size());
+      UploadFrames(stages);
+      ExpectCpuBits(stages,
+                    {.layout = GpuLayout::kPagedNhd, .token_count = 64});
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 // Other bytes on the device than those that were checked: nothing outside of
 // the rows is written, and nothing outside of the frame is read (ASan).
 TEST_P(GpuConformanceTest, GoesNotAstrayWhateverTheBytesAre) {
