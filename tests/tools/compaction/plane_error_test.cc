@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "codec/squared_sums.h"
 #include "tests/support/random.h"
 
 namespace reprise {
@@ -54,6 +55,33 @@ TEST(PlaneErrorTest, OnlyFiniteNumbersOfTheSourceCount) {
   EXPECT_EQ(ErrorOf({nan, 2, infinite}, {7, 1, nan}), 0.5);
   EXPECT_EQ(ErrorOf({1, 2, 3}, {1, nan, 3}), double{infinite});
   EXPECT_EQ(ErrorOf({1, 2, 3}, {1, 2, -infinite}), double{infinite});
+}
+
+TEST(PlaneErrorTest, VectorsAddWhatTheScalarLoopAdds) {
+  Random random(2);
+  std::vector<float> source(kSquaresBlock);
+  std::vector<float> decoded(kSquaresBlock);
+  for (size_t i = 0; i < kSquaresBlock; ++i) {
+    // Over all exponents, so that squares of 32 bits would overflow.
+    source[i] = std::ldexp(1.0F, static_cast<int>(random.Below(240)) - 120);
+    decoded[i] = -source[i] * 0.75F;
+  }
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const size_t odd : {0, 1, 513, 1023}) {
+    for (const bool is_source : {true, false}) {
+      auto from = source;
+      auto to = decoded;
+      (is_source ? from : to)[odd] = nan;
+      SquaredSums vectors;
+      SquaredSums scalar;
+      AddSquares(from.data(), to.data(), &vectors);
+      AddSquaresScalar(from.data(), to.data(), &scalar);
+      EXPECT_NEAR(vectors.difference / scalar.difference, 1, 1e-12);
+      EXPECT_NEAR(vectors.reference / scalar.reference, 1, 1e-12);
+      EXPECT_EQ(vectors.not_finite, !is_source);
+      EXPECT_EQ(scalar.not_finite, !is_source);
+    }
+  }
 }
 
 TEST(PlaneErrorTest, OtherBytesAreRightOrWrong) {
