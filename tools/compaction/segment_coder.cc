@@ -105,6 +105,28 @@ Status SegmentCoder::Decode(const SegmentModel& model,
                        std::to_string(rows->size()));
 }
 
+Status SegmentCoder::Parse(const SegmentModel& model,
+                           const SegmentRecord& segment, const SegmentId& id,
+                           const StoredFrames& frames, size_t index,
+                           size_t stage) {
+  FrameView& view = views_[stage];
+  REPRISE_RETURN_IF_ERROR(ParseFrame(frames.bytes[index], &view));
+  REPRISE_RETURN_IF_ERROR(CheckIsNamed(view.info,
+                                       frames.rendition->frames[index], segment,
+                                       id, *frames.rendition));
+  return CheckFrameAgainstModel(view, model.spec);
+}
+
+Status SegmentCoder::CheckFrames(const SegmentModel& model,
+                                 const SegmentRecord& segment,
+                                 const StoredFrames& frames) {
+  const SegmentId id = segment.Id();
+  for (size_t i = 0; i < frames.bytes.size(); ++i) {
+    REPRISE_RETURN_IF_ERROR(Parse(model, segment, id, frames, i, 0));
+  }
+  return Status();
+}
+
 Status SegmentCoder::DecodeHeads(const SegmentModel& model,
                                  const SegmentRecord& segment,
                                  const StoredFrames& frames,
@@ -117,13 +139,8 @@ Status SegmentCoder::DecodeHeads(const SegmentModel& model,
   const SegmentId id = segment.Id();
   std::array<const FrameView*, kMaxStages> views{};
   for (size_t s = 0; s < stages.size(); ++s) {
-    FrameView& view = views_[s];
-    REPRISE_RETURN_IF_ERROR(ParseFrame(frames.bytes[stages[s]], &view));
-    REPRISE_RETURN_IF_ERROR(CheckIsNamed(view.info,
-                                         frames.rendition->frames[stages[s]],
-                                         segment, id, *frames.rendition));
-    REPRISE_RETURN_IF_ERROR(CheckFrameAgainstModel(view, model.spec));
-    views[s] = &view;
+    REPRISE_RETURN_IF_ERROR(Parse(model, segment, id, frames, stages[s], s));
+    views[s] = &views_[s];
   }
   REPRISE_ASSIGN_OR_RETURN(
       const std::vector<PlaneSlice> slices,

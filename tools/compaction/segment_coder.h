@@ -37,6 +37,10 @@ class SegmentCoder {
   Status Decode(const SegmentModel& model, const SegmentRecord& segment,
                 const StoredFrames& frames, size_t group, Bytes* rows);
 
+  // Whether they are frames and belong there, without decoding them.
+  Status CheckFrames(const SegmentModel& model, const SegmentRecord& segment,
+                     const StoredFrames& frames);
+
   // The frames of these rows, one a stage, of all heads. Errors of the codec.
   // REQUIRES: rows.size() is GroupRowBytes.
   Result<std::vector<Bytes>> Encode(const SegmentModel& model,
@@ -45,6 +49,10 @@ class SegmentCoder {
                                     ByteView rows);
 
  private:
+  // views_[stage] becomes that of one of `frames`.
+  Status Parse(const SegmentModel& model, const SegmentRecord& segment,
+               const SegmentId& id, const StoredFrames& frames, size_t index,
+               size_t stage);
   // Frames of one range of heads, a stage each.
   Status DecodeHeads(const SegmentModel& model, const SegmentRecord& segment,
                      const StoredFrames& frames,

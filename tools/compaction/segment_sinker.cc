@@ -47,6 +47,8 @@ SegmentSinker::SegmentSinker(Catalogue* catalogue, const SinkerOptions& options)
       shelf_(catalogue),
       rate_(options.bytes_per_s) {}
 
+SegmentSinker::~SegmentSinker() = default;
+
 void SegmentSinker::Stop() {
   stopped_ = true;
   rate_.Stop();
@@ -60,27 +62,34 @@ Status SegmentSinker::Sink(std::span<const SinkTask> tasks,
   std::atomic<bool> failed = false;
   std::mutex mutex;
   Status first_error;
-  const auto work = [&] {
-    SinkWorker worker(
-        {catalogue_, &shelf_, &rate_, &stopped_, options_.batch_bytes});
-    while (!failed) {
+  const auto work = [&](SinkWorker* worker) {
+    Status status;
+    while (!failed && status.ok()) {
       const size_t at = next++;
-      if (at >= chunks.size()) return;
+      if (at >= chunks.size()) break;
       const auto [first, end] = chunks[at];
-      const Status status =
-          worker.Run(tasks.subspan(first, end - first),
-                     std::span(*out).subspan(first, end - first));
-      if (status.ok()) continue;
-      failed = true;
-      std::lock_guard lock(mutex);
-      if (first_error.ok()) first_error = status;
+      status = worker->Run(tasks.subspan(first, end - first),
+                           std::span(*out).subspan(first, end - first));
     }
+    const Status finished = worker->Finish();
+    if (status.ok()) status = finished;
+    if (status.ok()) return;
+    failed = true;
+    std::lock_guard lock(mutex);
+    if (first_error.ok()) first_error = status;
   };
   const size_t threads = std::clamp<size_t>(options_.threads, 1,
                                             std::max<size_t>(1, chunks.size()));
+  while (workers_.size() < threads) {
+    workers_.push_back(std::make_unique<SinkWorker>(
+        SinkShared{catalogue_, &shelf_, &rate_, &stopped_, options_.batch_bytes,
+                   options_.batch_row_bytes}));
+  }
   std::vector<std::thread> others;
-  for (size_t i = 1; i < threads; ++i) others.emplace_back(work);
-  work();
+  for (size_t i = 1; i < threads; ++i) {
+    others.emplace_back(work, workers_[i].get());
+  }
+  work(workers_[0].get());
   for (std::thread& other : others) other.join();
   return first_error;
 }

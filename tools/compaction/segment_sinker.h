@@ -7,8 +7,9 @@
 //   encode   the best rendition that can be decoded is encoded anew
 //
 // What was encoded anew is put, synced, read back and decoded, before anything
-// is published: the values must be, bit for bit, those that the encoder's own
-// frames decode to, and within the tier's limit of the source. Then it is
+// is published: it must be the very bytes that the encoder gave, so it decodes
+// to what they decode to, bit for bit (sink_batch.h says why), and its values
+// must be within the tier's limit of the source. Then it is
 // published beside the better renditions, and only then those go. So a crash
 // leaves a segment with its old renditions, its new one, or both; and what was
 // saved meanwhile stays, since only what was looked at is dropped.
@@ -20,6 +21,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +34,8 @@
 #include "tools/compaction/codec_shelf.h"
 
 namespace reprise {
+
+class SinkWorker;
 
 // One unit of work: one segment's (or tail's) renditions are to be sunk to tier
 // `wanted` of `ladder`, which is not owned.
@@ -74,11 +78,16 @@ struct SinkReport {
 };
 
 struct SinkerOptions {
+  // That encode; each has another beside it that writes, reads back and
+  // publishes.
   uint32_t threads = 1;
   uint64_t bytes_per_s = 0;  // read and written, of all threads; 0: no limit
-  // Frames that a thread has put before it syncs and verifies them: one sync
-  // serves many segments.
-  uint64_t batch_bytes = 8ull << 20;
+  // A batch is what is synced, read back and published together: one sync
+  // serves many segments. It ends with the segment by which its frames are so
+  // many bytes, or what they were made of, which is kept until it was compared.
+  // A thread holds two batches.
+  uint64_t batch_bytes = 16ull << 20;
+  uint64_t batch_row_bytes = 32ull << 20;
 };
 
 // Thread-safe, but for Sink, which is called by one thread at a time.
@@ -86,6 +95,7 @@ class SegmentSinker {
  public:
   // The catalogue is not owned. No snapshot or iterator of its engine is held.
   SegmentSinker(Catalogue* catalogue, const SinkerOptions& options);
+  ~SegmentSinker();
 
   // (*out)[i] answers tasks[i]. What concerns a task alone is in its report;
   // not OK when the store as a whole fails (it is full, can't be written): some
@@ -101,6 +111,8 @@ class SegmentSinker {
   CodecShelf shelf_;
   ByteRate rate_;
   std::atomic<bool> stopped_ = false;
+  // Kept for their memory. Of Sink alone.
+  std::vector<std::unique_ptr<SinkWorker>> workers_;
 };
 
 }  // namespace reprise

@@ -2,102 +2,75 @@
 #ifndef REPRISE_TOOLS_COMPACTION_SINK_WORKER_H_
 #define REPRISE_TOOLS_COMPACTION_SINK_WORKER_H_
 
-#include <atomic>
-#include <cstdint>
 #include <deque>
+#include <future>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "base/hash.h"
 #include "base/status.h"
-#include "store/catalogue.h"
-#include "tools/compaction/byte_rate.h"
-#include "tools/compaction/codec_shelf.h"
 #include "tools/compaction/segment_coder.h"
 #include "tools/compaction/segment_sinker.h"
-#include "tools/compaction/sink_plan.h"
+#include "tools/compaction/sink_batch.h"
+#include "tools/compaction/sink_item.h"
 
 namespace reprise {
 
+// Two batches are held at a time: one is encoded, on the thread that calls,
+// while the other is settled (sink_batch.h) by a thread beside it. So a codec
+// and a disk don't wait for each other.
 class SinkWorker {
  public:
-  struct Shared {
-    Catalogue* catalogue = nullptr;
-    CodecShelf* shelf = nullptr;
-    ByteRate* rate = nullptr;
-    const std::atomic<bool>* stopped = nullptr;
-    uint64_t batch_bytes = 0;
-  };
-  explicit SinkWorker(const Shared& shared) : shared_(shared) {}
+  explicit SinkWorker(const SinkShared& shared)
+      : shared_(shared), settler_(shared) {}
+  ~SinkWorker() { (void)Finish(); }
 
-  // reports[i] answers tasks[i]; errors as of SegmentSinker::Sink.
-  // REQUIRES: all tasks are of one domain.
+  // reports[i] answers tasks[i] once Finish has returned; errors as of
+  // SegmentSinker::Sink. REQUIRES: all tasks are of one domain.
   Status Run(std::span<const SinkTask> tasks, std::span<SinkReport> reports);
+  // Waits for what is on its way; its error, if nobody was told yet. To be
+  // called whatever Run returned, before reports are looked at.
+  Status Finish();
 
  private:
-  struct Item {
-    const SinkTask* task = nullptr;
-    SinkReport* report = nullptr;
-    SegmentRecord segment;
-    RenditionSet set;
-    SinkPlan plan;  // points into `set`
-  };
-  // Encoded, and not published yet.
-  struct Made {
-    Item* item = nullptr;
-    std::shared_ptr<const SegmentModel> model;
-    TierCodec codec;
-    RenditionId source;
-    Rendition rendition;
-    std::vector<Bytes> frames;     // as rendition.frames
-    std::vector<uint64_t> values;  // by group: Checksum of what they decode to
-  };
-
   Status ReadItems(std::span<const SinkTask> tasks,
                    std::span<SinkReport> reports);
-  Status ReadFrom(ObjectSpace space, std::vector<Item*> items);
-  void PlanItem(Item* item);
+  Status ReadFrom(ObjectSpace space, std::vector<SinkItem*> items);
+  void PlanItem(SinkItem* item);
 
   // --- Without a codec. ---
   Status CompareExisting();
-  Status Compare(Item* item);
+  Status Compare(SinkItem* item);
   Status Derive();
   Status Drop();
 
   // --- With one. ---
-  Status Encode(Item* item);
-  // Settles the report, or makes it wait for Flush. An error means that this
-  // source can't be decoded, or that the store failed.
-  Status EncodeFrom(const Rendition& source, Item* item, Made* made);
-  // The encoder's own frames of one group, decoded and compared with `rows`.
-  Status EncodeGroup(size_t group, const Bytes& rows, Made* made);
+  Status Encode(SinkItem* item);
+  // Settles the report, or puts it into the open batch. An error means that
+  // this source can't be decoded, or that the store failed.
+  Status EncodeFrom(const Rendition& source, SinkItem* item,
+                    MadeRendition* made);
+  // The last two settle the report where something is wrong.
+  void EncodeGroup(size_t group, bool is_probe, MadeRendition* made);
+  void Probe(size_t group, const StoredFrames& stored, MadeRendition* made);
   Status Flush();
-  Status PutMade();
-  Status ReadBack(Made* made);
-  Status PublishMade();
-  Status DropSources();
+  // Memory for the rows of a group, used before if possible.
+  Bytes TakeRows();
+  void TakeBackRows(MadeRendition* made);
 
-  struct Loaded {
-    std::vector<Result<PinnedBytes>> pins;
-    std::vector<ByteView> bytes;
-    const Codec* codec = nullptr;
-    ProfilePtr profile;
-    StoredFrames frames;
-  };
-  Status Load(Item* item, const Rendition& rendition, Loaded* loaded);
-  Status Pass(uint64_t bytes);
-  void Settle(Item* item, SinkResult result, std::string reason = {});
-
-  const Shared shared_;
+  const SinkShared shared_;
   DomainId domain_;
-  std::deque<Item> items_;
-  std::deque<Made> made_;
-  uint64_t made_bytes_ = 0;
+  std::shared_ptr<std::deque<SinkItem>> items_;
+  SinkBatch open_;
   SegmentCoder coder_;
   Bytes rows_;
   Bytes decoded_;
+  std::vector<Bytes> spare_rows_;
+
+  // The other thread's, while `settled_` is valid.
+  BatchSettler settler_;
+  SinkBatch settling_;
+  std::future<Status> settled_;
 };
 
 }  // namespace reprise

@@ -21,6 +21,8 @@ class LyingCodec final : public Codec {
     kZeros,         // what is encoded are zeros,
     kFaint,         // or next to nothing,
     kZeroPlane,     // or zeros in the last plane alone
+    kWrongLater,    // other values, but for the first that is encoded
+    kFlickersOnce,  // as kFlickers, but never again after the first two
   };
   static LyingCodec& Install() {
     static LyingCodec& codec = *new LyingCodec;
@@ -28,6 +30,11 @@ class LyingCodec final : public Codec {
     return codec;
   }
   std::atomic<Lie> lie{Lie::kNone};
+  void StartAgain(Lie next) {
+    lie = next;
+    encodes_ = 0;
+    decodes_ = 0;
+  }
 
   CodecId id() const override { return static_cast<CodecId>(4712); }
   std::string_view name() const override { return "lying"; }
@@ -43,6 +50,7 @@ class LyingCodec final : public Codec {
                 FrameBuilder* builder) const override {
     REPRISE_RETURN_IF_ERROR(CheckEncodeRequest(request));
     const uint32_t tokens = request.info.token_count;
+    const bool is_later = encodes_++ > 0;
     FrameInfo info = request.info;
     info.codec = id();
     info.raw_bytes = RawBytesOf(request.slices, tokens);
@@ -56,7 +64,10 @@ class LyingCodec final : public Codec {
         const uint8_t* row =
             request.rows[i].data + t * request.rows[i].token_stride_bytes;
         for (uint64_t b = 0; b < row_bytes; ++b) {
-          *out++ = Told(row[b], b % 2 == 1, i + 1 == request.slices.size());
+          const bool is_second = b % 2 == 1;
+          *out = Told(row[b], is_second, i + 1 == request.slices.size());
+          if (lie == Lie::kWrongLater && is_later && is_second) *out ^= 0x80;
+          ++out;
         }
       }
       const uint8_t mode = lie == Lie::kUndecodable ? 1 : 0;
@@ -73,7 +84,8 @@ class LyingCodec final : public Codec {
   Status Decode(const FrameView& frame, const DecodeRequest& request,
                 CodecScratch*) const override {
     REPRISE_RETURN_IF_ERROR(CheckDecodeRequest(frame, request));
-    const int flicker = lie == Lie::kFlickers ? ++decodes_ : 0;
+    int flicker = lie == Lie::kFlickers ? ++decodes_ : 0;
+    if (lie == Lie::kFlickersOnce && decodes_++ == 0) flicker = 1;
     for (size_t i = 0; i < request.slices.size(); ++i) {
       if (frame.sections[i].mode != 0) return InternalError("lying: mode 1");
       const ByteView section = frame.Section(frame.sections[i]);
@@ -107,6 +119,7 @@ class LyingCodec final : public Codec {
     }
   }
 
+  mutable std::atomic<int> encodes_{0};
   mutable std::atomic<int> decodes_{0};
 };
 

@@ -402,6 +402,56 @@ TEST_F(SegmentSinkerTest, ACodecThatLiesIsCaught) {
   SetExtraCodec(nullptr);
 }
 
+// The first of a batch is decoded before it is written too; the others are seen
+// through when they are read back.
+TEST_F(SegmentSinkerTest, ALieBehindTheProbeIsCaughtWhenItIsReadBack) {
+  LyingCodec& codec = LyingCodec::Install();
+  const Ladder lying = OneTier(Tier::kNear, "lying", 0.1);
+  ladder_ = &lying;
+  codec.StartAgain(LyingCodec::Lie::kWrongLater);
+  const auto reports = Sink(Tier::kNear);
+  EXPECT_EQ(reports[0].result, SinkResult::kEncoded) << reports[0].reason;
+  EXPECT_EQ(reports[1].result, SinkResult::kFailedCheck);
+  EXPECT_EQ(reports[1].reason.find("read back: layer 0 plane k: relative error "
+                                   "is 2"),
+            0u)
+      << reports[1].reason;
+  EXPECT_EQ(TiersOf(0), std::vector<Tier>{Tier::kNear});
+  EXPECT_EQ(TiersOf(1), std::vector<Tier>{Tier::kExact});
+  codec.lie = LyingCodec::Lie::kNone;
+  Collect();
+  ExpectIsClean();
+  CodedWorker worker(catalogue_.get(), tenant_, TinyModel());
+  const auto read = worker.ReadAll("a");
+  REPRISE_ASSERT_OK(read.status());
+  for (const auto& each : *read) {
+    EXPECT_EQ(each.values, worker.Values(each.segment, 1));
+  }
+  SetExtraCodec(nullptr);
+}
+
+// One answer that was another is enough to trust none of its maker.
+TEST_F(SegmentSinkerTest, WhoDecodesAProbeTwoWaysIsRefusedTheWholeBatch) {
+  LyingCodec& codec = LyingCodec::Install();
+  const Ladder lying = OneTier(Tier::kNear, "lying", 0.1);
+  ladder_ = &lying;
+  codec.StartAgain(LyingCodec::Lie::kFlickersOnce);
+  const auto reports = Sink(Tier::kNear);
+  for (const size_t i : {0, 1}) {
+    EXPECT_EQ(reports[i].result, SinkResult::kFailedCheck);
+    EXPECT_EQ(reports[i].reason,
+              "read back: values of layer group 0 are not those that the "
+              "encoder's frames gave");
+    EXPECT_EQ(TiersOf(i), std::vector<Tier>{Tier::kExact});
+  }
+  // In batches of one, each is its own probe.
+  codec.StartAgain(LyingCodec::Lie::kFlickersOnce);
+  const auto alone = Sink(Tier::kNear, {.batch_row_bytes = 1});
+  EXPECT_EQ(alone[0].result, SinkResult::kFailedCheck);
+  EXPECT_EQ(alone[1].result, SinkResult::kEncoded) << alone[1].reason;
+  SetExtraCodec(nullptr);
+}
+
 // Zeros are off by 1, which the limit of archive lets pass.
 TEST_F(SegmentSinkerTest, NothingInThePlaceOfValuesIsCaughtInEveryTier) {
   LyingCodec& codec = LyingCodec::Install();
