@@ -59,8 +59,8 @@ uint64_t RawBytesOf(const std::vector<KvUnit>& units) {
   return bytes;
 }
 
-Result<std::shared_ptr<const CodecProfile>> TrainProfile(
-    const KvDump& dump, const CodecChoice& choice, uint32_t max_tokens) {
+Result<Bytes> TrainProfileBytes(const KvDump& dump, const CodecChoice& choice,
+                                uint32_t max_tokens) {
   REPRISE_ASSIGN_OR_RETURN(
       const std::unique_ptr<ProfileTrainer> trainer,
       MakeProfileTrainer(choice.codec->id(), dump.spec,
@@ -71,7 +71,13 @@ Result<std::shared_ptr<const CodecProfile>> TrainProfile(
     REPRISE_RETURN_IF_ERROR(trainer->Add(unit.info.first_token, kSegmentTokens,
                                          unit.slices, unit.rows));
   }
-  REPRISE_ASSIGN_OR_RETURN(const Bytes bytes, trainer->Fit(nullptr));
+  return trainer->Fit(nullptr);
+}
+
+Result<std::shared_ptr<const CodecProfile>> TrainProfile(
+    const KvDump& dump, const CodecChoice& choice, uint32_t max_tokens) {
+  REPRISE_ASSIGN_OR_RETURN(const Bytes bytes,
+                           TrainProfileBytes(dump, choice, max_tokens));
   return choice.codec->ParseProfile(bytes);
 }
 

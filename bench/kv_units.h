@@ -47,7 +47,10 @@ Status LoadKvCorpus(const std::string& folder, const char* fit,
                     const char* measured, uint32_t max_tokens,
                     KvCorpus* corpus);
 
-// A profile fitted on the first `max_tokens` tokens of a dump.
+// A profile fitted on the first `max_tokens` tokens of a dump: its bytes, and
+// what they are parsed to.
+Result<Bytes> TrainProfileBytes(const KvDump& dump, const CodecChoice& choice,
+                                uint32_t max_tokens);
 Result<std::shared_ptr<const CodecProfile>> TrainProfile(
     const KvDump& dump, const CodecChoice& choice, uint32_t max_tokens);
 

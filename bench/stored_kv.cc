@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/limits.h"
+#include "bench/kv_units.h"
 #include "bench/synthetic_kv.h"
 #include "codec/commit.h"
 
@@ -71,6 +72,16 @@ Result<std::unique_ptr<StoredKv>> StoredKv::Make(
   REPRISE_ASSIGN_OR_RETURN(stored->model_,
                            stored->shelf_.Model(stored->domain_, model));
   return stored;
+}
+
+Status StoredKv::PutTrained(std::string_view codec, const KvDump& fit) {
+  REPRISE_ASSIGN_OR_RETURN(const CodecChoice choice, ParseCodecChoice(codec));
+  REPRISE_ASSIGN_OR_RETURN(const Bytes profile,
+                           TrainProfileBytes(fit, choice, kAllTokensOfDump));
+  return catalogue_
+      ->PutProfile(domain_, model(), choice.codec->id(), profile,
+                   /*other_weights=*/true)
+      .status();
 }
 
 Bytes StoredKv::RowsOf(const SegmentModel::Group& group,

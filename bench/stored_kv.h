@@ -25,6 +25,9 @@ class StoredKv {
                                                 const KvDump* dump,
                                                 const std::string& klt_profile);
 
+  // Puts a profile of this codec, trained on all of another dump.
+  Status PutTrained(std::string_view codec, const KvDump& fit);
+
   // Encodes the dump's first segments, whole ones only: what Save stores from
   // now on. `codec` as in a save: "klt:tier=near".
   Status Encode(std::string_view codec, uint32_t max_segments);
