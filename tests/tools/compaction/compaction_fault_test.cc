@@ -3,6 +3,9 @@
 // is what it was or what it was to become, all sessions restore, and a later
 // run comes to the end. The process that is killed is this program, started
 // anew.
+//
+// By default at each few changes; with REPRISE_EVERY_STEP set, as by
+// `./dev crash`, at every one.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -38,6 +41,11 @@ std::vector<TokenId> TokensOf(int s) {
 }
 // A segment is 128 KiB: enough for files of their own.
 ModelSpec Model() { return PlainModel("mid", 4, 2, 64, DType::kF16); }
+
+// From one change of a file that goes wrong to the next.
+int64_t StrideOf(int64_t usual) {
+  return std::getenv("REPRISE_EVERY_STEP") == nullptr ? usual : 1;
+}
 
 // A directory, opened.
 class OpenStore {
@@ -247,8 +255,9 @@ TEST_F(CompactionFaultTest, ADiskThatFailsLeavesOldOrNew) {
   while (
       RunWithFault(FaultKind::kAny, count, error, StatusCode::kUnavailable)) {
     ASSERT_FALSE(HasFailure()) << "operation " << count;
-    count += 7;
+    count += StrideOf(7);
   }
+  RecordProperty("changes", std::to_string(count));
   EXPECT_GT(count, 50);
   EXPECT_GT(failed_in_[RunStage::kPolicy], 3);
   EXPECT_GT(failed_in_[RunStage::kReclaim], 0);
@@ -259,8 +268,9 @@ TEST_F(CompactionFaultTest, AFullDiskLeavesOldOrNew) {
   while (RunWithFault(FaultKind::kAppend, count, rocksdb::IOStatus::NoSpace(),
                       StatusCode::kResourceExhausted)) {
     ASSERT_FALSE(HasFailure()) << "operation " << count;
-    count += 5;
+    count += StrideOf(5);
   }
+  RecordProperty("changes", std::to_string(count));
   EXPECT_GT(count, 50);
   EXPECT_GT(failed_in_[RunStage::kPolicy], 3);
 }
@@ -268,7 +278,7 @@ TEST_F(CompactionFaultTest, AFullDiskLeavesOldOrNew) {
 TEST_F(CompactionFaultTest, KilledAtAnyChangeOfAFileItLeavesOldOrNew) {
   const std::string self = std::filesystem::read_symlink("/proc/self/exe");
   uint64_t cut_off_in_the_middle = 0;
-  for (int64_t at = 0;; at += 6) {
+  for (int64_t at = 0;; at += StrideOf(6)) {
     StartAgain();
     const std::string count = std::to_string(at);
     const pid_t child = fork();
@@ -281,6 +291,7 @@ TEST_F(CompactionFaultTest, KilledAtAnyChangeOfAFileItLeavesOldOrNew) {
     ASSERT_EQ(waitpid(child, &status, 0), child);
     if (WIFEXITED(status)) {
       ASSERT_EQ(WEXITSTATUS(status), 0);
+      RecordProperty("changes", std::to_string(at));
       EXPECT_GT(at, 50);
       break;
     }
