@@ -9,10 +9,10 @@
 // What was encoded anew is put, synced, read back and decoded, before anything
 // is published: it must be the very bytes that the encoder gave, so it decodes
 // to what they decode to, bit for bit (sink_batch.h says why), and its values
-// must be within the tier's limit of the source. Then it is
-// published beside the better renditions, and only then those go. So a crash
-// leaves a segment with its old renditions, its new one, or both; and what was
-// saved meanwhile stays, since only what was looked at is dropped.
+// must be within the tier's limit of the source. Then it is published beside
+// the better renditions, and only then those go. So a crash leaves a segment
+// with its old renditions, its new one, or both; and what was saved meanwhile
+// stays, since only what was looked at is dropped.
 //
 // Nothing is promoted: a rendition's basis is what its source counted as.
 // Frames that nothing names any more are the collector's, which honours leases.
@@ -85,7 +85,7 @@ struct SinkerOptions {
   // A batch is what is synced, read back and published together: one sync
   // serves many segments. It ends with the segment by which its frames are so
   // many bytes, or what they were made of, which is kept until it was compared.
-  // A thread holds two batches.
+  // A thread holds two batches, and keeps the memory of a third's rows.
   uint64_t batch_bytes = 16ull << 20;
   uint64_t batch_row_bytes = 32ull << 20;
 };

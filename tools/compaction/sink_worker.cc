@@ -326,9 +326,11 @@ Status SinkWorker::EncodeFrom(const Rendition& source, SinkItem* item,
       open_.made,
       [&](const MadeRendition& other) { return made->HasMakerOf(other); });
   item->Settle(SinkResult::kNotDone);
+  const auto tokens = static_cast<uint32_t>(item->segment.tokens.size());
   uint64_t row_bytes = 0;
   for (size_t g = 0; g < made->model->groups.size(); ++g) {
-    Bytes& rows = made->rows.emplace_back(TakeRows());
+    Bytes& rows = made->rows.emplace_back(
+        TakeRows(GroupRowBytes(made->model->groups[g], tokens)));
     REPRISE_RETURN_IF_ERROR(OfFrames(
         coder_.Decode(*made->model, item->segment, loaded.frames, g, &rows)));
     EncodeGroup(g, is_probe, made);
@@ -402,7 +404,8 @@ Status SinkWorker::Flush() {
   open_ = SinkBatch();
   open_.domain = settling_.domain;
   open_.items = settling_.items;
-  settled_ = std::async(std::launch::async,
+  // Where no thread can be had, Finish does it.
+  settled_ = std::async(std::launch::async | std::launch::deferred,
                         [this] { return settler_.Settle(&settling_); });
   return Status();
 }
@@ -415,16 +418,25 @@ Status SinkWorker::Finish() {
   return status;
 }
 
-Bytes SinkWorker::TakeRows() {
-  if (spare_rows_.empty()) return Bytes();
-  Bytes rows = std::move(spare_rows_.back());
-  spare_rows_.pop_back();
+Bytes SinkWorker::TakeRows(uint64_t bytes) {
+  const auto found = std::ranges::find(spare_rows_, bytes, &Bytes::size);
+  if (found == spare_rows_.end()) return Bytes();
+  Bytes rows = std::move(*found);
+  spare_rows_.erase(found);
+  spare_bytes_ -= bytes;
   return rows;
 }
 
 void SinkWorker::TakeBackRows(MadeRendition* made) {
-  for (Bytes& rows : made->rows) spare_rows_.push_back(std::move(rows));
+  for (Bytes& rows : made->rows) {
+    spare_bytes_ += rows.size();
+    spare_rows_.push_back(std::move(rows));
+  }
   made->rows.clear();
+  while (spare_bytes_ > shared_.batch_row_bytes) {
+    spare_bytes_ -= spare_rows_.front().size();
+    spare_rows_.pop_front();
+  }
 }
 
 }  // namespace reprise

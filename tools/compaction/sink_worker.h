@@ -2,6 +2,7 @@
 #ifndef REPRISE_TOOLS_COMPACTION_SINK_WORKER_H_
 #define REPRISE_TOOLS_COMPACTION_SINK_WORKER_H_
 
+#include <cstdint>
 #include <deque>
 #include <future>
 #include <memory>
@@ -54,8 +55,9 @@ class SinkWorker {
   void EncodeGroup(size_t group, bool is_probe, MadeRendition* made);
   void Probe(size_t group, const StoredFrames& stored, MadeRendition* made);
   Status Flush();
-  // Memory for the rows of a group, used before if possible.
-  Bytes TakeRows();
+  // Memory for so many bytes of rows: used before, if there is some of just
+  // this size. Models take turns, and what fits each would grow to the largest.
+  Bytes TakeRows(uint64_t bytes);
   void TakeBackRows(MadeRendition* made);
 
   const SinkShared shared_;
@@ -65,7 +67,9 @@ class SinkWorker {
   SegmentCoder coder_;
   Bytes rows_;
   Bytes decoded_;
-  std::vector<Bytes> spare_rows_;
+  // No more than a batch of them is kept.
+  std::deque<Bytes> spare_rows_;
+  uint64_t spare_bytes_ = 0;
 
   // The other thread's, while `settled_` is valid.
   BatchSettler settler_;

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "base/limits.h"
 #include "store/collector.h"
@@ -55,8 +57,9 @@ class SegmentSinkerTest : public CatalogueFixture {
     REPRISE_EXPECT_CODE(kOk, sinker.Sink(Tasks(wanted), &reports));
     return reports;
   }
-  Status SinkWith(Catalogue* catalogue, Tier wanted) {
-    SegmentSinker sinker(catalogue, {});
+  Status SinkWith(Catalogue* catalogue, Tier wanted,
+                  const SinkerOptions& options = {}) {
+    SegmentSinker sinker(catalogue, options);
     std::vector<SinkReport> reports;
     return sinker.Sink(Tasks(wanted), &reports);
   }
@@ -145,6 +148,37 @@ class SegmentSinkerTest : public CatalogueFixture {
                           ladder_->Find(tier)->max_relative_error, &worst));
         EXPECT_GT(worst, 0);
       }
+    }
+  }
+
+  // The engine fails at each call in turn, or its answer is lost, and from
+  // then on.
+  void CutOffAtAnyPoint(Tier wanted, const SinkerOptions& options,
+                        bool is_done) {
+    const Status kinds[] = {UnavailableError("killed"),
+                            ResourceExhaustedError("no space")};
+    for (int at = 0;; ++at) {
+      StartAgain();
+      const auto handle = OpenMemoryEngine(store_);
+      FailingEngine hooked(handle.get());
+      const auto dying = OpenCatalogue(&hooked);
+      std::atomic<int> call = 0;
+      const Status& kind = kinds[at % 2];
+      const auto die = [&]() -> Status {
+        return call++ < at ? Status() : kind;
+      };
+      (is_done ? hooked.after : hooked.before) = die;
+      const Status status = SinkWith(dying.get(), wanted, options);
+      if (status.ok()) break;
+      EXPECT_EQ(status.code(), kind.code()) << status.ToString();
+      ExpectIsOldOrNew("a", wanted);
+      Collect();
+      ExpectIsOldOrNew("a", wanted);
+      ExpectIsClean();
+      REPRISE_ASSERT_OK(SinkWith(catalogue_.get(), wanted));
+      EXPECT_EQ(Stored(0).size(), wanted == Tier::kTokens ? 0u : 1u);
+      ExpectIsOldOrNew("a", wanted);
+      ASSERT_FALSE(HasFailure()) << "call " << at;
     }
   }
 
@@ -544,35 +578,36 @@ TEST_F(SegmentSinkerTest, AFetchUnderWayKeepsItsFrames) {
 // A crash, or a disk that is full, at every call of the engine, with and
 // without its effect.
 TEST_F(SegmentSinkerTest, ACutOffAtAnyPointLeavesOldOrNew) {
-  const Status kinds[] = {UnavailableError("killed"),
-                          ResourceExhaustedError("no space")};
-  for (const Tier wanted : {Tier::kNear, Tier::kTokens}) {
-    for (const bool is_done : {false, true}) {
-      for (int at = 0;; ++at) {
-        StartAgain();
-        const auto handle = OpenMemoryEngine(store_);
-        FailingEngine hooked(handle.get());
-        const auto dying = OpenCatalogue(&hooked);
-        int call = 0;
-        const Status& kind = kinds[at % 2];
-        const auto die = [&]() -> Status {
-          return call++ < at ? Status() : kind;
-        };
-        (is_done ? hooked.after : hooked.before) = die;
-        const Status status = SinkWith(dying.get(), wanted);
-        if (status.ok()) break;
-        EXPECT_EQ(status.code(), kind.code()) << status.ToString();
-        ExpectIsOldOrNew("a", wanted);
-        Collect();
-        ExpectIsOldOrNew("a", wanted);
-        ExpectIsClean();
-        REPRISE_ASSERT_OK(SinkWith(catalogue_.get(), wanted));
-        EXPECT_EQ(Stored(0).size(), wanted == Tier::kTokens ? 0u : 1u);
-        ExpectIsOldOrNew("a", wanted);
-        ASSERT_FALSE(HasFailure()) << "call " << at;
-      }
-    }
+  for (const bool is_done : {false, true}) {
+    CutOffAtAnyPoint(Tier::kNear, {}, is_done);
+    // One is encoded while another is written.
+    CutOffAtAnyPoint(Tier::kNear, {.batch_row_bytes = 1}, is_done);
+    CutOffAtAnyPoint(Tier::kTokens, {}, is_done);
   }
+}
+
+TEST_F(SegmentSinkerTest, StoppedWhileABatchIsWrittenTheOldOneStays) {
+  FailingEngine hooked(engine_.get());
+  const auto watched = OpenCatalogue(&hooked);
+  SegmentSinker sinker(watched.get(), {.batch_row_bytes = 1});
+  const auto encoder = std::this_thread::get_id();
+  std::atomic<int> calls_beside = 0;
+  hooked.before = [&] {
+    if (std::this_thread::get_id() == encoder) return Status();
+    ++calls_beside;
+    sinker.Stop();
+    return Status();
+  };
+  std::vector<SinkReport> reports;
+  REPRISE_EXPECT_CODE(kUnavailable, sinker.Sink(Tasks(Tier::kNear), &reports));
+  EXPECT_GT(calls_beside, 0);
+  for (const size_t i : {0, 1}) {
+    EXPECT_EQ(reports[i].result, SinkResult::kNotDone) << reports[i].reason;
+    EXPECT_EQ(TiersOf(i), std::vector<Tier>{Tier::kExact});
+  }
+  Collect();
+  ExpectIsClean();
+  EXPECT_EQ(ResultsOf(Tier::kNear)[0], SinkResult::kEncoded);
 }
 
 // At each call of the engine something happens to the very session.
