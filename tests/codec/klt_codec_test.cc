@@ -12,11 +12,9 @@
 #include <vector>
 
 #include "base/limits.h"
-#include "codec/klt_entropy.h"
-#include "codec/klt_layout.h"
-#include "codec/klt_profile.h"
 #include "tests/support/codec_frames.h"
 #include "tests/support/klt_cases.h"
+#include "tests/support/klt_limits.h"
 #include "tests/support/klt_reference.h"
 #include "tests/support/kv_values.h"
 #include "tests/support/model_specs.h"
@@ -224,35 +222,11 @@ TEST(KltCodecTest, EachStageIsTheRoundingOfTheNext) {
 
 // --- At the limits ---------------------------------------------------------
 
-// One layer of one plane of n f32 channels, and a profile that transforms
-// nothing: with three stages, q are the values themselves.
-ModelSpec PlainChannels(uint32_t n) {
-  ModelSpec spec = OneChannelModel();
-  spec.layers[0].planes[0].dim = n;
-  return spec;
-}
-KltProfileParts IdentityParts(uint32_t n) {
-  KltProfileParts parts = MakeKltParts(PlainChannels(n), {.raw_first = 0});
-  parts.step = 1;
-  parts.lo0 = 100;
-  parts.lo1 = 100;
-  parts.sensitivity_exponent = 0;
-  KltGroupParts& group = parts.groups[0];
-  group.lead = 0;
-  group.lo.clear();
-  group.hi.assign(uint64_t{n} * n, 0);
-  for (uint32_t i = 0; i < n; ++i) group.hi[uint64_t{i} * n + i] = 1;
-  group.mu.assign(n, 0);
-  group.enc.assign(n, 1);
-  group.dec.assign(n, 1);
-  group.levels.assign(group.rows(), 150);
-  return parts;
-}
-
 // Token 0 of these values, coded alone; `raw` is whether it was sent raw.
 void ExpectComesBack(const std::vector<float>& values, bool raw) {
   const auto n = static_cast<uint32_t>(values.size());
-  const Setting setting(PlainChannels(n), IdentityParts(n), {.token_count = 1});
+  const Setting setting(KltPlainChannels(n), KltIdentityParts(n),
+                        {.token_count = 1});
   KvRows rows(setting.slices, 1);
   std::memcpy(rows.Row(0, 0), values.data(), n * sizeof(float));
   const auto frames = setting.Encode(rows, "tier=near");
@@ -287,48 +261,13 @@ TEST(KltCodecTest, MagnitudesAtTheLimitDecodeAndThoseAboveAreSentRaw) {
   ExpectComesBack(values, true);
 }
 
-// A frame of stage 0 of one token with any q: what a wrong encoder writes.
+// A frame of one token.
 Bytes FrameOf(const Setting& setting, const std::vector<int16_t>& q) {
-  const auto& profile = static_cast<const KltProfile&>(*setting.profile);
-  std::vector<int16_t> padded = q;
-  padded.resize((q.size() + 31) / 32 * 32);
-  const KltRows rows =
-      KltRowsOf(profile.tables(), *profile.groups()[0].parts, 0, 0);
-  EXPECT_EQ(rows.count, padded.size() / 32);
-  std::vector<uint8_t> sign_bytes(padded.size() / 8 + kKltSlackBytes);
-  KltSignWriter signs{.bytes = sign_bytes.data()};
-  KltWriteSignsScalar(rows, nullptr, padded.data(), &signs);
-  std::vector<uint16_t> words(4 * padded.size() + 64 + kKltSlackBytes);
-  KltEncoder encoder{.word = words.data() + words.size()};
-  std::fill_n(encoder.x, kKltLanes, kKltLowState);
-  KltEncodeMagnitudesScalar(profile.tables(), rows, padded.data(), &encoder);
-  const uint8_t o = kKltMeanExponent;
-  KltEncodeExponentsScalar(profile.tables(), 1, &o, &encoder);
-
-  FrameInfo info = InfoOf(setting.spec, setting.place);
-  info.codec = CodecId::kKlt;
-  info.profile = profile.id();
-  info.raw_bytes = RawBytesOf(setting.slices, 1);
-  FrameBuilder builder;
-  builder.Start(info, 1);
-  const auto count =
-      static_cast<uint32_t>(words.data() + words.size() - encoder.word);
-  const uint64_t bytes = KltSignsOffset(count) + (signs.count + 7) / 8;
-  const MutableByteView room = builder.BeginSection(bytes);
-  std::fill(room.begin(), room.end(), uint8_t{0});
-  std::memcpy(room.data() + kKltStatesOffset, encoder.x, sizeof encoder.x);
-  std::memcpy(room.data() + kKltWordsOffset, encoder.word, 2 * count);
-  std::memcpy(room.data() + KltSignsOffset(count), signs.bytes,
-              (signs.count + 7) / 8);
-  builder.EndSection(
-      KltSectionOf(setting.slices[0], KltMode::kCoefficients, count), bytes);
-  const Result<ByteView> frame = builder.Finish();
-  EXPECT_TRUE(frame.ok());
-  return Bytes(frame->begin(), frame->end());
+  return KltFrameOf(setting.spec, *setting.profile, {&q, 1});
 }
 
 TEST(KltCodecTest, StreamsAboveALimitAreDamage) {
-  const Setting setting(PlainChannels(40), IdentityParts(40),
+  const Setting setting(KltPlainChannels(40), KltIdentityParts(40),
                         {.token_count = 1});
   std::vector<int16_t> q(40);
   for (const uint32_t i : {0u, 1u, 2u, 39u}) q[i] = 32767;
@@ -351,13 +290,13 @@ TEST(KltCodecTest, StreamsAboveALimitAreDamage) {
 // Sums of the largest limbs and the largest q, which i32 and f32 must hold.
 TEST(KltCodecTest, TheLargestSumsAreExact) {
   const uint32_t n = 128;
-  KltProfileParts parts = IdentityParts(n);
+  KltProfileParts parts = KltIdentityParts(n);
   KltGroupParts& group = parts.groups[0];
   group.lead = n;
   group.hi.assign(uint64_t{n} * n, 127);
   group.lo.assign(uint64_t{n} * n, -127);
   for (uint32_t i = 0; i < n; ++i) group.hi[uint64_t{i} * n + 5] = -127;
-  const Setting setting(PlainChannels(n), parts, {.token_count = 1});
+  const Setting setting(KltPlainChannels(n), parts, {.token_count = 1});
   std::vector<int16_t> q(n, 1024);  // sums to 131072
   q[77] = 1023;
   const Bytes frame = FrameOf(setting, q);
