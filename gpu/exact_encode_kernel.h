@@ -5,7 +5,7 @@
 // A warp goes over its rows backwards and leaves words in scratch, since only
 // their number says where raw bits begin. Then it writes the section in one
 // go, for which the rows are read once more: 32 KiB that were just read. Both
-// passes are bound by what they issue, about seventy instructions a row each.
+// passes are bound by what they issue, about 130 instructions a row each.
 #ifndef REPRISE_GPU_EXACT_ENCODE_KERNEL_H_
 #define REPRISE_GPU_EXACT_ENCODE_KERNEL_H_
 
