@@ -10,16 +10,55 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
+#include "codec/profile_trainer.h"
 #include "gpu/gpu_codec.h"
 #include "gpu/host_device.h"
 #include "tests/client/kv_cache.h"
 #include "tests/client/test_daemon.h"
 #include "tests/client/test_worker.h"
+#include "tests/support/kv_values.h"
 #include "tests/support/model_specs.h"
 #include "tests/support/toy_state.h"
 
 namespace reprise {
 namespace {
+
+// Every byte of two caches of one layout.
+void ExpectSameRows(const TestWorker& worker, const KvCache& a,
+                    const KvCache& b, uint64_t tokens) {
+  for (uint32_t layer = 0; layer < worker.spec.layers.size(); ++layer) {
+    const auto& planes = worker.spec.layers[layer].planes;
+    for (uint32_t plane = 0; plane < planes.size(); ++plane) {
+      const uint64_t bytes = uint64_t{planes[plane].heads} * planes[plane].dim *
+                             DTypeBytes(planes[plane].dtype);
+      for (uint64_t t = 0; t < tokens; ++t) {
+        ASSERT_EQ(std::memcmp(a.At(layer, plane, t, 0, 0),
+                              b.At(layer, plane, t, 0, 0), bytes),
+                  0)
+            << "layer " << layer << " plane " << plane << " token " << t;
+      }
+    }
+  }
+}
+
+// A profile of `klt`, of typical values.
+Result<Bytes> TrainKlt(const ModelSpec& spec) {
+  REPRISE_ASSIGN_OR_RETURN(const auto trainer,
+                           MakeProfileTrainer(CodecId::kKlt, spec, {}));
+  const LayerGroup group = LayerGroupsOf(spec)[0];
+  REPRISE_ASSIGN_OR_RETURN(const std::vector<PlaneSlice> slices,
+                           SlicePlanes(spec, group, HeadRange::All()));
+  // One segment more: the first tokens of a session do not count.
+  const uint64_t end = trainer->min_tokens() + kSegmentTokens;
+  for (uint64_t t = 0; t < end; t += kSegmentTokens) {
+    KvRows rows(slices, kSegmentTokens);
+    rows.Fill(KvKind::kTypical, t, static_cast<uint32_t>(t));
+    REPRISE_RETURN_IF_ERROR(trainer->Add(static_cast<uint32_t>(t),
+                                         kSegmentTokens, slices, rows.Const()));
+  }
+  return trainer->Fit(nullptr);
+}
 
 class DeviceRestoreTest : public testing::Test {
  protected:
@@ -92,13 +131,31 @@ TEST_F(DeviceRestoreTest, SaysWhatTokensAreNotThere) {
     EXPECT_EQ(restored->valid_end, tokens.size());
     EXPECT_EQ(restored->dropped, (std::vector<uint64_t>{5, 70, 127}));
   }
-  for (uint32_t layer = 0; layer < 2; ++layer) {
-    for (uint64_t t = 0; t < tokens.size(); ++t) {
-      ASSERT_EQ(std::memcmp(on_host.At(layer, 0, t, 0, 0),
-                            on_device.At(layer, 0, t, 0, 0), 2 * 16 * 2),
-                0)
-          << "layer " << layer << " token " << t;
+  ExpectSameRows(worker, on_host, on_device, tokens.size());
+}
+
+TEST_F(DeviceRestoreTest, BringsEveryTierOfAStagedSession) {
+  TestWorker worker = NewWorker();
+  const auto profile = TrainKlt(worker.spec);
+  ASSERT_OK(profile);
+  ASSERT_OK(worker.client->PutProfile(worker.model, CodecId::kKlt, *profile));
+  const std::vector<TokenId> tokens = ToyTokens(2, 150);
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "near"}));
+  for (const Tier tier : {Tier::kNear, Tier::kCoarse, Tier::kArchive}) {
+    SCOPED_TRACE(TierName(tier));
+    KvCache on_host(worker.spec, {.token_count = tokens.size()});
+    KvCache on_device(worker.spec,
+                      {.token_count = tokens.size(), .on_device = true});
+    for (KvCache* cache : {&on_host, &on_device}) {
+      RestoreRequest request;
+      request.model = worker.model;
+      request.lowest = request.highest = tier;
+      request.make_sink = [&](const RestoreInfo&) { return cache->sink(); };
+      const auto restored = worker.client->Restore("s", request);
+      ASSERT_OK(restored);
+      EXPECT_EQ(restored->valid_end, tokens.size());
     }
+    ExpectSameRows(worker, on_host, on_device, tokens.size());
   }
 }
 
