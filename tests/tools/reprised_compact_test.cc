@@ -118,7 +118,7 @@ class ReprisedCompactTest : public testing::Test {
   }
   // A run that takes more than ten seconds, under way.
   pid_t StartSlowRun() {
-    const pid_t pid = Spawn(LineOf("run --rate 20000", "slow"));
+    const pid_t pid = Spawn(LineOf("run --rate 60000", "slow"));
     EXPECT_TRUE(Await([&] {
       const json report = Run("status").report();
       return report.value("stage", "") == "policy" &&
@@ -193,7 +193,7 @@ TEST_F(ReprisedCompactTest, KilledInTheMiddleOfARunItGoesOn) {
     // By itself, since it was cut off; also though nothing is done by itself.
     ASSERT_TRUE(
         Await([&] { return Run("status").report()["phase"] == "running"; }));
-    EXPECT_EQ(Run("status").report()["options"], "rate=20000\n");
+    EXPECT_EQ(Run("status").report()["options"], "rate=60000\n");
     ExpectAllRestore();
     std::this_thread::sleep_for(std::chrono::milliseconds(1500));
     EXPECT_GE(NearSegments(), near_before);

@@ -84,7 +84,8 @@ struct SinkerOptions {
   uint64_t bytes_per_s = 0;  // read and written, of all threads; 0: no limit
   // A batch is what is synced, read back and published together: one sync
   // serves many segments. It ends with the segment by which its frames are so
-  // many bytes, or what they were made of, which is kept until it was compared.
+  // many bytes, or what they were made of, which is kept until it was compared;
+  // or after a second.
   // A thread holds two batches, and keeps the memory of a third's rows.
   uint64_t batch_bytes = 16ull << 20;
   uint64_t batch_row_bytes = 32ull << 20;

@@ -45,6 +45,8 @@ struct SinkBatch {
   std::vector<MadeRendition> made;
   uint64_t frame_bytes = 0;
   uint64_t row_bytes = 0;
+  std::chrono::steady_clock::time_point begun =
+      std::chrono::steady_clock::now();
 };
 
 // For one thread at a time: it keeps scratch memory.

@@ -62,6 +62,9 @@ void SortFrames(MadeRendition* made) {
   }
 }
 
+// What is lost when the process ends, however slowly it is told to work.
+constexpr std::chrono::seconds kMostBatchTime{1};
+
 std::string Text(const Status& status) { return std::string(status.message()); }
 
 }  // namespace
@@ -83,7 +86,8 @@ Status SinkWorker::Run(std::span<const SinkTask> tasks,
     REPRISE_RETURN_IF_ERROR(shared_.Pass(0));
     REPRISE_RETURN_IF_ERROR(Encode(&item));
     if (open_.frame_bytes < shared_.batch_bytes &&
-        open_.row_bytes < shared_.batch_row_bytes) {
+        open_.row_bytes < shared_.batch_row_bytes &&
+        std::chrono::steady_clock::now() - open_.begun < kMostBatchTime) {
       continue;
     }
     REPRISE_RETURN_IF_ERROR(Flush());
