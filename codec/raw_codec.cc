@@ -61,6 +61,18 @@ Status CheckSection(const FrameSection& section, const PlaneSlice& slice,
 
 }  // namespace
 
+Status CheckRawEncode(const EncodeRequest& request) {
+  REPRISE_RETURN_IF_ERROR(CheckNoChoices(request, "raw"));
+  if (request.profile != nullptr) {
+    return InvalidArgumentError("raw: a profile was given, there are none");
+  }
+  if (request.info.stage != 0) {
+    return InvalidArgumentError(
+        CatMessage("raw: stage is ", request.info.stage, ", 0 is wanted"));
+  }
+  return Status();
+}
+
 Status CheckRawFrame(const FrameView& frame,
                      std::span<const PlaneSlice> slices) {
   if (frame.info.stage != 0) {
@@ -91,14 +103,7 @@ Result<std::shared_ptr<const CodecProfile>> RawCodec::ParseProfile(
 Status RawCodec::Encode(const EncodeRequest& request, CodecScratch*,
                         FrameBuilder* builder) const {
   REPRISE_RETURN_IF_ERROR(CheckEncodeRequest(request));
-  REPRISE_RETURN_IF_ERROR(CheckNoChoices(request, name()));
-  if (request.profile != nullptr) {
-    return InvalidArgumentError("raw: a profile was given, there are none");
-  }
-  if (request.info.stage != 0) {
-    return InvalidArgumentError(
-        CatMessage("raw: stage is ", request.info.stage, ", 0 is wanted"));
-  }
+  REPRISE_RETURN_IF_ERROR(CheckRawEncode(request));
   const uint32_t token_count = request.info.token_count;
   FrameInfo info = request.info;
   info.codec = id();

@@ -25,6 +25,10 @@ class RawCodec final : public Codec {
                 CodecScratch* scratch) const override;
 };
 
+// Everything that can be wrong with a request but its rows: choices that `raw`
+// does not have. Errors as of RawCodec::Encode.
+Status CheckRawEncode(const EncodeRequest& request);
+
 // Everything that can be wrong with a frame, so that no row is written before
 // all is right. kDataLoss.
 Status CheckRawFrame(const FrameView& frame,

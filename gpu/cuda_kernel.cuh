@@ -35,6 +35,7 @@ CudaKernel MakeCudaKernel() {
 CudaKernel CopyRowsCudaKernel();
 CudaKernel ExactDecodeCudaKernel();
 CudaKernel ExactEncodeCudaKernel();
+CudaKernel GatherRowsCudaKernel();
 CudaKernel TscDecodeCudaKernel();
 CudaKernel TscEncodeCudaKernel();
 CudaKernel VectorDecodeCudaKernel();

@@ -36,8 +36,9 @@ enum class KernelId : uint8_t {
   kTscEncode,
   kKltForward,
   kKltEntropyEncode,
+  kGatherRows,
 };
-inline constexpr uint32_t kKernelIds = 10;
+inline constexpr uint32_t kKernelIds = 11;
 
 // What a kernel is called with; all pointers are the device's.
 //

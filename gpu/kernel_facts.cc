@@ -29,6 +29,8 @@ std::string_view NameOf(KernelId id) {
       return "klt_forward";
     case KernelId::kKltEntropyEncode:
       return "klt_entropy_encode";
+    case KernelId::kGatherRows:
+      return "gather_rows";
   }
   return "?";
 }

@@ -5,6 +5,7 @@
 #include "gpu/copy_rows_kernel.h"
 #include "gpu/exact_decode_kernel.h"
 #include "gpu/exact_encode_kernel.h"
+#include "gpu/gather_rows_kernel.h"
 #include "gpu/klt_entropy_kernel.h"
 #include "gpu/klt_inverse_kernel.h"
 #include "gpu/tsc_decode_kernel.h"
@@ -19,7 +20,8 @@ struct KernelList {};
 using DecodeKernels =
     KernelList<CopyRowsKernel, ExactDecodeKernel, TscDecodeKernel,
                VectorDecodeKernel, KltEntropyKernel, KltInverseKernel>;
-using EncodeKernels = KernelList<ExactEncodeKernel, TscEncodeKernel>;
+using EncodeKernels =
+    KernelList<GatherRowsKernel, ExactEncodeKernel, TscEncodeKernel>;
 
 }  // namespace reprise
 

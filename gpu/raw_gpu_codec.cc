@@ -1,6 +1,9 @@
 #include "gpu/raw_gpu_codec.h"
 
+#include <vector>
+
 #include "codec/raw_codec.h"
+#include "gpu/gather_plan.h"
 
 namespace reprise {
 
@@ -28,6 +31,23 @@ Status RawGpuCodec::AddTasks(const GpuDecodeRequest& request, uint32_t,
          .channel_count = slice.channels()}));
   }
   return Status();
+}
+
+Status RawGpuCodec::AddEncodeTasks(const GpuEncodeRequest& request, uint32_t,
+                                   EncodePlan* plan) const {
+  REPRISE_RETURN_IF_ERROR(CheckRawEncode(WithoutRows(request)));
+  return AddGatherTasks(request, plan);
+}
+
+Status RawGpuCodec::BuildFrames(const GpuEncodeRequest& request,
+                                const EncodePlan& plan, uint32_t unit,
+                                std::span<FrameBuilder* const> builders) const {
+  std::vector<ConstPlaneRows> rows;
+  AppendGathered(request, plan, unit, &rows);
+  EncodeRequest own = WithoutRows(request);
+  own.rows = rows;
+  CodecScratch unused;
+  return RawCodec().EncodeStages(own, &unused, builders);
 }
 
 }  // namespace reprise
