@@ -134,6 +134,9 @@ DeviceDecoder::Slot* DeviceDecoder::Filling(
     free_.pop_back();
     filling_->plan->Clear();
     filling_->used_bytes = 0;
+  } else if (filling_ != nullptr && filling_->plan->is_empty()) {
+    // Block tables of units that were refused are still in it.
+    filling_->plan->Clear();
   }
   return filling_;
 }
