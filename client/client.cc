@@ -315,6 +315,7 @@ Result<std::shared_ptr<SaveState>> ClientImpl::StartSave(
   auto state = std::make_shared<SaveState>(core_.LongCall());
   auto saver =
       std::make_shared<Saver>(&core_, session, request, state, keeps_view);
+  REPRISE_RETURN_IF_ERROR(saver->TakeDevices());
   REPRISE_RETURN_IF_ERROR(
       core_.saves.Submit([saver, state](WorkerMemory&) mutable {
         Result<SaveResult> result = saver->Run();

@@ -67,12 +67,14 @@ struct ClientOptions {
   // Names this worker in the renditions that it writes; 0: drawn at random.
   uint64_t writer = 0;
   // For sinks in a device's memory. Frames wait in so much pinned memory, and
-  // as much on the device, got with the first such sink and kept.
+  // as much on the device, got with the first such sink and kept. For views in
+  // one: what is encoded there comes to so much pinned memory, with twice as
+  // much scratch on the device, got with the first such view and kept.
   uint64_t device_ring_bytes = 64ull << 20;
-  // Blocks of threads a decoding kernel may have, so that it leaves room for
-  // who serves on the same device; 0: as many as are of use.
+  // Blocks of threads a kernel may have, so that it leaves room for who serves
+  // on the same device; 0: as many as are of use.
   uint32_t device_blocks = 0;
-  // Instead of the machine's own device of the sink's ordinal: for tests.
+  // Instead of the machine's own device of that ordinal: for tests.
   std::shared_ptr<Device> device;
 };
 
@@ -145,7 +147,10 @@ struct SaveRequest {
   // at most 64.
   std::span<const TokenId> pending;
   // KV of at least the tokens from SavePlan::first_token on. May be empty
-  // memory when nothing is needed.
+  // memory when nothing is needed. It may be a device's (KvMemory::device):
+  // then it is encoded there, by the same bytes, where the device has an
+  // encoder for the codec, and by the host otherwise. kUnimplemented in a
+  // build without CUDA, kUnavailable when there is no such device or it fails.
   KvView kv;
   // Where one process holds the heads of several ranks, each rank's share
   // apart: the others'. Together with `kv` they hold each head once.
@@ -188,7 +193,10 @@ struct SaveResult {
   uint64_t tokens = 0;
   uint64_t new_segments = 0;
   uint64_t tail_tokens = 0;
-  uint64_t raw_bytes = 0;    // of the KV that was encoded
+  uint64_t raw_bytes = 0;  // of the KV that was encoded
+  // Of those, encoded on the device that holds them. What there is no encoder
+  // for came to the host as it is.
+  uint64_t device_bytes = 0;
   uint64_t frame_bytes = 0;  // sent as frames
   uint64_t wire_bytes = 0;   // sent in all
   double encode_ms = 0;      // summed over threads

@@ -21,13 +21,14 @@ Status NotAligned(uint32_t layer, uint32_t plane, const char* what,
 
 // The blocks that a segment's rows lie in, on the device. At most one a token,
 // and one more where the first is entered in its midst.
-Result<const int64_t*> AddTable(const KvTarget& target,
-                                const KvTarget::Plane& plane,
-                                const KvTarget::Blocks& blocks,
-                                DecodePlan* plan) {
+template <typename Byte, typename Plan>
+Result<const int64_t*> AddTable(const KvMap<Byte>& map,
+                                const typename KvMap<Byte>::Plane& plane,
+                                const typename KvMap<Byte>::Blocks& blocks,
+                                Plan* plan) {
   std::array<int64_t, kSegmentTokens + 1> table;
   for (uint64_t i = 0; i < blocks.count; ++i) {
-    table[i] = target.Block(plane, blocks.first_block + i);
+    table[i] = map.Block(plane, blocks.first_block + i);
   }
   REPRISE_ASSIGN_OR_RETURN(
       const uint8_t* const at,
@@ -36,12 +37,54 @@ Result<const int64_t*> AddTable(const KvTarget& target,
   return reinterpret_cast<const int64_t*>(at);
 }
 
+template <typename Byte, typename Plan>
+Status MakeRows(const KvMap<Byte>& map, std::span<const PlaneSlice> slices,
+                uint64_t first_token, uint32_t count, Plan* plan,
+                std::vector<GpuRows>* out) {
+  out->clear();
+  const int64_t* table = nullptr;
+  uint32_t paging_of_table = 0;
+  for (const PlaneSlice& slice : slices) {
+    const auto& plane = map.PlaneAt(slice.layer, slice.plane);
+    const uint32_t first = std::max(plane.head_first, slice.head_first);
+    const uint32_t end = std::min(plane.head_first + plane.head_count,
+                                  slice.head_first + slice.head_count);
+    GpuRows& rows = out->emplace_back();
+    rows.token_count = count;
+    if (first >= end) continue;
+    const auto blocks = map.BlocksOf(plane, first_token, first_token + count);
+    // Encoding kernels only read.
+    rows.base = const_cast<uint8_t*>(plane.base) +
+                (first - plane.head_first) * plane.head_stride;
+    rows.block_stride = plane.block_stride;
+    rows.token_stride = plane.token_stride;
+    rows.head_stride = plane.head_stride;
+    rows.element_stride = plane.element_stride;
+    rows.first_slot = blocks.first_slot;
+    rows.head_first = first - slice.head_first;
+    rows.head_count = end - first;
+    rows.dim = plane.dim;
+    rows.element_bytes = plane.element_bytes;
+    if (blocks.page_tokens == 0) continue;
+    rows.page_tokens = static_cast<uint32_t>(
+        std::min<uint64_t>(blocks.page_tokens, UINT32_MAX));
+    // Layers of one table follow each other.
+    if (table == nullptr || paging_of_table != plane.paging) {
+      REPRISE_ASSIGN_OR_RETURN(table, AddTable(map, plane, blocks, plan));
+      paging_of_table = plane.paging;
+    }
+    rows.table64 = table;
+  }
+  return Status();
+}
+
 }  // namespace
 
-Status CheckDeviceTarget(const ModelSpec& spec, const KvTarget& target) {
+template <typename Byte>
+Status CheckDeviceMemory(const ModelSpec& spec, const KvMap<Byte>& map) {
   for (uint32_t layer = 0; layer < spec.layers.size(); ++layer) {
     for (uint32_t p = 0; p < spec.layers[layer].planes.size(); ++p) {
-      const KvTarget::Plane& plane = target.PlaneAt(layer, p);
+      const auto& plane = map.PlaneAt(layer, p);
       const int64_t bytes = plane.element_bytes;
       const struct {
         const char* what;
@@ -64,44 +107,21 @@ Status CheckDeviceTarget(const ModelSpec& spec, const KvTarget& target) {
   return Status();
 }
 
+template Status CheckDeviceMemory(const ModelSpec& spec, const KvSource& map);
+template Status CheckDeviceMemory(const ModelSpec& spec, const KvTarget& map);
+
 Status MakeDeviceRows(const KvTarget& target,
                       std::span<const PlaneSlice> slices, uint64_t first_token,
                       uint32_t count, DecodePlan* plan,
                       std::vector<GpuRows>* out) {
-  out->clear();
-  const int64_t* table = nullptr;
-  uint32_t paging_of_table = 0;
-  for (const PlaneSlice& slice : slices) {
-    const KvTarget::Plane& plane = target.PlaneAt(slice.layer, slice.plane);
-    const uint32_t first = std::max(plane.head_first, slice.head_first);
-    const uint32_t end = std::min(plane.head_first + plane.head_count,
-                                  slice.head_first + slice.head_count);
-    GpuRows& rows = out->emplace_back();
-    rows.token_count = count;
-    if (first >= end) continue;
-    const KvTarget::Blocks blocks =
-        target.BlocksOf(plane, first_token, first_token + count);
-    rows.base = plane.base + (first - plane.head_first) * plane.head_stride;
-    rows.block_stride = plane.block_stride;
-    rows.token_stride = plane.token_stride;
-    rows.head_stride = plane.head_stride;
-    rows.element_stride = plane.element_stride;
-    rows.first_slot = blocks.first_slot;
-    rows.head_first = first - slice.head_first;
-    rows.head_count = end - first;
-    rows.dim = plane.dim;
-    rows.element_bytes = plane.element_bytes;
-    if (blocks.page_tokens == 0) continue;
-    rows.page_tokens = static_cast<uint32_t>(
-        std::min<uint64_t>(blocks.page_tokens, UINT32_MAX));
-    // Layers of one table follow each other.
-    if (table == nullptr || paging_of_table != plane.paging) {
-      REPRISE_ASSIGN_OR_RETURN(table, AddTable(target, plane, blocks, plan));
-      paging_of_table = plane.paging;
-    }
-    rows.table64 = table;
-  }
-  return Status();
+  return MakeRows(target, slices, first_token, count, plan, out);
+}
+
+Status MakeDeviceRows(const KvSource& source,
+                      std::span<const PlaneSlice> slices, uint64_t first_token,
+                      uint32_t count, EncodePlan* plan,
+                      std::vector<GpuRows>* out) {
+  return MakeRows(source, slices, first_token, count, plan, out);
 }
 
 }  // namespace reprise

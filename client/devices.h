@@ -1,5 +1,5 @@
-// The devices that a client's restores decode on, each opened with the first
-// sink in its memory and kept, with its buffers and the profiles on it.
+// The devices that a client decodes and encodes on, each opened with the first
+// sink or view in its memory and kept, with its buffers and the profiles on it.
 #ifndef REPRISE_CLIENT_DEVICES_H_
 #define REPRISE_CLIENT_DEVICES_H_
 
@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "client/client.h"
 #include "client/device_decoder.h"
+#include "client/device_encoder.h"
 #include "codec/codec.h"
 #include "gpu/gpu_codec.h"
 
@@ -24,13 +25,14 @@ class Devices {
 
   // kUnimplemented in builds without CUDA, kUnavailable without such a device
   // or when it fails, kResourceExhausted when its memory does not do.
-  Result<DeviceDecoder*> Get(int32_t ordinal);
+  Result<DeviceDecoder*> Decoder(int32_t ordinal);
+  Result<DeviceEncoder*> Encoder(int32_t ordinal);
 
   // A profile on the device, for positions below `max_tokens`. Errors of
   // GpuCodec::Upload; kUnimplemented when the codec has no kernels.
   Result<std::shared_ptr<const GpuProfile>> Upload(
-      DeviceDecoder* decoder, std::shared_ptr<const CodecProfile> profile,
-      uint64_t max_tokens);
+      const std::shared_ptr<Device>& device,
+      std::shared_ptr<const CodecProfile> profile, uint64_t max_tokens);
 
  private:
   struct Uploaded {
@@ -38,10 +40,15 @@ class Devices {
     uint64_t max_tokens = 0;
   };
 
+  // Under the mutex.
+  Result<std::shared_ptr<Device>> Open(int32_t ordinal);
+
   const ClientOptions& options_;
   std::mutex mutex_;
+  std::map<int32_t, std::shared_ptr<Device>> devices_;
   std::map<int32_t, std::unique_ptr<DeviceDecoder>> decoders_;
-  std::map<std::pair<DeviceDecoder*, ProfileId>, Uploaded> profiles_;
+  std::map<int32_t, std::unique_ptr<DeviceEncoder>> encoders_;
+  std::map<std::pair<Device*, ProfileId>, Uploaded> profiles_;
 };
 
 }  // namespace reprise

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <mutex>
+#include <span>
 #include <string>
 
 #include "base/limits.h"
@@ -117,6 +118,58 @@ Status DecodeInto(const DecodeJob& job, uint32_t stages, WorkerMemory* memory) {
   return Status();
 }
 
+FrameInfo InfoOf(const EncodeJob& job) {
+  FrameInfo info;
+  info.is_tail = job.token_count < kSegmentTokens;
+  info.model = job.model;
+  info.segment = job.segment;
+  info.first_token = static_cast<uint32_t>(job.first_token);
+  info.token_count = static_cast<uint16_t>(job.token_count);
+  info.layers = job.group;
+  info.heads = job.source->heads();
+  return info;
+}
+
+// Has `make` fill one builder a stage, and copies what they hold.
+template <typename Make>
+Result<std::vector<PooledBytes>> MakeFrames(const EncodeJob& job, Make make,
+                                            WorkerMemory* memory,
+                                            BufferPool* buffers) {
+  const uint32_t stages = StageCountOf(job);
+  if (stages == 0 || stages > kMaxStages) {
+    return InternalError("encode: " + std::to_string(stages) +
+                         " stages, 1 to " + std::to_string(kMaxStages) +
+                         " are possible");
+  }
+  std::array<FrameBuilder*, kMaxStages> builders{};
+  for (uint32_t s = 0; s < stages; ++s) builders[s] = &memory->builders[s];
+  REPRISE_RETURN_IF_ERROR(make(std::span(builders).first(stages)));
+  std::vector<PooledBytes> out;
+  for (uint32_t s = 0; s < stages; ++s) {
+    REPRISE_ASSIGN_OR_RETURN(const ByteView frame, builders[s]->Finish());
+    out.push_back(buffers->Take(frame.size()));
+    std::copy(frame.begin(), frame.end(), out.back().data());
+  }
+  return out;
+}
+
+// Of the rows in memory->source_rows.
+Result<std::vector<PooledBytes>> EncodeGathered(const EncodeJob& job,
+                                                WorkerMemory* memory,
+                                                BufferPool* buffers) {
+  EncodeRequest request;
+  request.info = InfoOf(job);
+  request.slices = job.slices;
+  request.rows = memory->source_rows;
+  request.profile = job.profile;
+  request.options = job.options;
+  request.kept = job.kept;
+  const auto make = [&](std::span<FrameBuilder* const> builders) {
+    return job.codec->EncodeStages(request, &memory->codec, builders);
+  };
+  return MakeFrames(job, make, memory, buffers);
+}
+
 }  // namespace
 
 uint32_t StageCountOf(const EncodeJob& job) {
@@ -139,36 +192,35 @@ Result<std::vector<PooledBytes>> EncodeFrames(const EncodeJob& job,
         *job.source, slice, job.first_token, job.token_count, packed));
     packed += Aligned(job.token_count * slice.token_bytes());
   }
-  EncodeRequest request;
-  request.info.is_tail = job.token_count < kSegmentTokens;
-  request.info.model = job.model;
-  request.info.segment = job.segment;
-  request.info.first_token = static_cast<uint32_t>(job.first_token);
-  request.info.token_count = static_cast<uint16_t>(job.token_count);
-  request.info.layers = job.group;
-  request.info.heads = job.source->heads();
-  request.slices = job.slices;
-  request.rows = memory->source_rows;
-  request.profile = job.profile;
-  request.options = job.options;
-  request.kept = job.kept;
-  const uint32_t stages = StageCountOf(job);
-  if (stages == 0 || stages > kMaxStages) {
-    return InternalError("encode: " + std::to_string(stages) +
-                         " stages, 1 to " + std::to_string(kMaxStages) +
-                         " are possible");
+  return EncodeGathered(job, memory, buffers);
+}
+
+DeviceEncodeUnit DeviceUnitOf(const EncodeJob& job) {
+  DeviceEncodeUnit unit;
+  unit.request.info = InfoOf(job);
+  unit.request.slices = job.slices;
+  unit.request.profile = job.device_profile;
+  unit.request.options = job.options;
+  unit.request.kept = job.kept;
+  unit.codec = job.codec->id();
+  unit.as_rows = job.profile != nullptr && job.device_profile == nullptr;
+  unit.source = job.source;
+  return unit;
+}
+
+Result<std::vector<PooledBytes>> EncodeFrames(const EncodeJob& job,
+                                              const EncodedUnit& unit,
+                                              WorkerMemory* memory,
+                                              BufferPool* buffers) {
+  if (unit.is_rows()) {
+    memory->source_rows.clear();
+    unit.AppendRows(&memory->source_rows);
+    return EncodeGathered(job, memory, buffers);
   }
-  std::array<FrameBuilder*, kMaxStages> builders{};
-  for (uint32_t s = 0; s < stages; ++s) builders[s] = &memory->builders[s];
-  REPRISE_RETURN_IF_ERROR(job.codec->EncodeStages(
-      request, &memory->codec, std::span(builders).first(stages)));
-  std::vector<PooledBytes> out;
-  for (uint32_t s = 0; s < stages; ++s) {
-    REPRISE_ASSIGN_OR_RETURN(const ByteView frame, builders[s]->Finish());
-    out.push_back(buffers->Take(frame.size()));
-    std::copy(frame.begin(), frame.end(), out.back().data());
-  }
-  return out;
+  const auto make = [&](std::span<FrameBuilder* const> builders) {
+    return unit.BuildFrames(builders);
+  };
+  return MakeFrames(job, make, memory, buffers);
 }
 
 GatheredRows GatherGroup(const KvSource& source,

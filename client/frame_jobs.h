@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "client/codec_pool.h"
+#include "client/device_encoder.h"
 #include "client/kv_gather.h"
 #include "client/manifest.h"
 #include "codec/codec.h"
@@ -27,6 +28,11 @@ struct EncodeJob {
   Tier tier = Tier::kExact;               // of all stages together
   TokenMask kept = kAllTokens;
   const KvSource* source = nullptr;
+  // Of the device whose memory the source is; null: the host's.
+  DeviceEncoder* device = nullptr;
+  // The profile there. Null beside one: it is not to be had there, and the
+  // host encodes.
+  const GpuProfile* device_profile = nullptr;
   // Of the group and the source's heads.
   std::span<const PlaneSlice> slices;
   LayerGroup group;
@@ -42,8 +48,17 @@ uint32_t StageCountOf(const EncodeJob& job);
 Tier StageTierOf(const EncodeJob& job, uint32_t stage);
 
 // The frames of all stages. kInternal when they are not StageCountOf(job).
-// REQUIRES: job.source->CheckTokens was OK for the job's tokens.
+// REQUIRES: job.source->CheckTokens was OK for the job's tokens; it is the
+// host's memory.
 Result<std::vector<PooledBytes>> EncodeFrames(const EncodeJob& job,
+                                              WorkerMemory* memory,
+                                              BufferPool* buffers);
+
+// The job as a device is asked for it. REQUIRES: job.device is not null.
+DeviceEncodeUnit DeviceUnitOf(const EncodeJob& job);
+// The frames of what the device made of it.
+Result<std::vector<PooledBytes>> EncodeFrames(const EncodeJob& job,
+                                              const EncodedUnit& unit,
                                               WorkerMemory* memory,
                                               BufferPool* buffers);
 

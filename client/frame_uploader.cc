@@ -16,6 +16,8 @@ namespace {
 constexpr uint64_t kBatchBytes = 2ull << 20;
 // Headers and directory of a frame that did not shrink.
 constexpr uint64_t kFrameOverheadBytes = 16ull << 10;
+// A device wants many at once: their bytes are what bounds them.
+constexpr size_t kMostOnDevice = 4096;
 
 }  // namespace
 
@@ -37,21 +39,20 @@ void FrameUploader::WaitForJobs() {
 Status FrameUploader::Run(std::vector<UploadedFrames>* out) {
   out->assign(options_.job_count, UploadedFrames());
   out_ = out;
-  if (options_.job_count == 0) options_.on_encoded();
-  const size_t most_running = 2 * options_.core->options.codec_threads + 1;
   FlightBudget& budget = options_.core->save_bytes;
   for (;;) {
     REPRISE_RETURN_IF_ERROR(TakeEncoded());
+    TellCaptured();
     REPRISE_RETURN_IF_ERROR(TakeAnswers());
     size_t running = 0;
     {
       std::lock_guard lock(options_.call->mutex());
       running = running_ + encoded_.size();
     }
-    if (next_job_ < options_.job_count && running < most_running) {
+    if (next_job_ < options_.job_count) {
       const EncodeJob job = options_.job_at(next_job_);
       const uint64_t bytes = ReservationFor(job);
-      if (budget.TryTake(bytes)) {
+      if (HasRoomFor(job, running) && budget.TryTake(bytes)) {
         Submit(job, bytes);
         continue;
       }
@@ -80,36 +81,101 @@ uint64_t FrameUploader::ReservationFor(const EncodeJob& job) {
          StageCountOf(job) * kFrameOverheadBytes;
 }
 
+bool FrameUploader::HasRoomFor(const EncodeJob& job, size_t running) const {
+  return running < (job.device != nullptr
+                        ? kMostOnDevice
+                        : 2 * options_.core->options.codec_threads + 1);
+}
+
 void FrameUploader::Submit(const EncodeJob& job, uint64_t reserved_bytes) {
-  const size_t index = next_job_++;
+  Encoded encoded;
+  encoded.job = next_job_++;
+  encoded.reserved_bytes = reserved_bytes;
   totals_.raw_bytes += RawBytesOf(job.slices, job.token_count);
   {
     std::lock_guard lock(options_.call->mutex());
     ++running_;
   }
+  if (job.device != nullptr) {
+    SubmitToDevice(job, std::move(encoded));
+    return;
+  }
+  const auto shared = std::make_shared<Encoded>(std::move(encoded));
   // The pool of codec jobs has no limit of its own: this cannot fail.
-  (void)options_.core->codecs.Submit(
-      [this, job, index, reserved_bytes](WorkerMemory& memory) {
-        Encoded encoded;
-        encoded.job = index;
-        encoded.reserved_bytes = reserved_bytes;
-        const int64_t start_ns = CallContext::NowNs();
-        encoded.status = Encode(job, &memory, &encoded);
-        encoded.encode_ns = CallContext::NowNs() - start_ns;
-        // Held while notifying: the uploader may go as soon as it sees this.
-        const auto call = options_.call;
-        std::lock_guard lock(call->mutex());
-        encoded_.push_back(std::move(encoded));
-        --running_;
-        call->Notify();
-      });
+  (void)options_.core->codecs.Submit([=, this](WorkerMemory& memory) {
+    Encode(job, nullptr, &memory, std::move(*shared));
+  });
 }
 
-Status FrameUploader::Encode(const EncodeJob& job, WorkerMemory* memory,
-                             Encoded* encoded) {
+void FrameUploader::SubmitToDevice(const EncodeJob& job, Encoded encoded) {
+  const auto shared = std::make_shared<Encoded>(std::move(encoded));
+  const auto done = [=, this](Status status,
+                              std::shared_ptr<EncodedUnit> unit) {
+    if (!status.ok()) {
+      shared->status = std::move(status);
+      EndJob(std::move(*shared));
+      return;
+    }
+    NoteRead();
+    (void)options_.core->codecs.Submit(
+        [this, job, shared,
+         held = std::move(unit)](WorkerMemory& memory) mutable {
+          Encode(job, std::move(held), &memory, std::move(*shared));
+        });
+  };
+  Status status = job.device->Add(DeviceUnitOf(job), done);
+  if (status.ok()) return;
+  shared->status = std::move(status);
+  EndJob(std::move(*shared));
+}
+
+void FrameUploader::Encode(const EncodeJob& job,
+                           std::shared_ptr<EncodedUnit> unit,
+                           WorkerMemory* memory, Encoded encoded) {
+  const int64_t start_ns = CallContext::NowNs();
+  encoded.status = MakeFrames(job, unit.get(), memory, &encoded);
+  encoded.encode_ns = CallContext::NowNs() - start_ns;
+  if (unit == nullptr && encoded.status.ok()) NoteRead();
+  // Others wait for its slot.
+  unit.reset();
+  EndJob(std::move(encoded));
+}
+
+void FrameUploader::NoteRead() {
+  std::lock_guard lock(options_.call->mutex());
+  if (++read_ == options_.job_count) options_.call->Notify();
+}
+
+void FrameUploader::EndJob(Encoded encoded) {
+  // Held while notifying: the uploader may go as soon as it sees this.
+  const auto call = options_.call;
+  std::lock_guard lock(call->mutex());
+  encoded_.push_back(std::move(encoded));
+  --running_;
+  call->Notify();
+}
+
+void FrameUploader::TellCaptured() {
+  if (told_captured_) return;
+  {
+    std::lock_guard lock(options_.call->mutex());
+    if (read_ < options_.job_count) return;
+  }
+  told_captured_ = true;
+  options_.on_captured();
+}
+
+Status FrameUploader::MakeFrames(const EncodeJob& job, const EncodedUnit* unit,
+                                 WorkerMemory* memory, Encoded* encoded) {
   if (options_.call->cancelled()) return UnavailableError("save: cancelled");
-  REPRISE_ASSIGN_OR_RETURN(
-      encoded->frames, EncodeFrames(job, memory, options_.core->buffers.get()));
+  BufferPool* const buffers = options_.core->buffers.get();
+  auto frames = unit == nullptr ? EncodeFrames(job, memory, buffers)
+                                : EncodeFrames(job, *unit, memory, buffers);
+  if (!frames.ok()) return frames.status();
+  encoded->frames = *std::move(frames);
+  if (unit != nullptr && !unit->is_rows()) {
+    encoded->device_bytes = RawBytesOf(job.slices, job.token_count);
+  }
   for (uint32_t stage = 0; stage < encoded->frames.size(); ++stage) {
     const PooledBytes& frame = encoded->frames[stage];
     encoded->tiers.push_back(StageTierOf(job, stage));
@@ -128,6 +194,7 @@ Status FrameUploader::TakeEncoded() {
   Status status;
   for (Encoded& encoded : taken) {
     totals_.encode_ns += encoded.encode_ns;
+    totals_.device_bytes += encoded.device_bytes;
     if (status.ok()) status = encoded.status;
     if (status.ok()) {
       AddToBatch(std::move(encoded));
@@ -146,7 +213,6 @@ void FrameUploader::AddToBatch(Encoded encoded) {
     left -= bytes;
   }
   if (left > 0) options_.core->save_bytes.Give(left);
-  if (++encoded_count_ == options_.job_count) options_.on_encoded();
   if (batch_bytes_ >= kBatchBytes) SendBatch();
 }
 
@@ -215,6 +281,7 @@ Status FrameUploader::WaitForSomething() {
   std::unique_lock lock(options_.call->mutex());
   return options_.call->Wait(lock, INT64_MAX, [this] {
     return !encoded_.empty() ||
+           (!told_captured_ && read_ == options_.job_count) ||
            (!window_.empty() && window_.front().pending.Ready());
   });
 }

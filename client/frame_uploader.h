@@ -1,6 +1,6 @@
-// Encodes frames on the codec threads and sends them while more are being
-// encoded: at most so many bytes in flight, several requests at once, and
-// again what a broken connection lost.
+// Encodes frames on the codec threads, or on the device that holds their rows,
+// and sends them while more are being encoded: at most so many bytes in flight,
+// several requests at once, and again what a broken connection lost.
 #ifndef REPRISE_CLIENT_FRAME_UPLOADER_H_
 #define REPRISE_CLIENT_FRAME_UPLOADER_H_
 
@@ -24,6 +24,7 @@ namespace reprise {
 
 struct UploadTotals {
   uint64_t raw_bytes = 0;
+  uint64_t device_bytes = 0;  // of those, encoded on a device
   uint64_t frame_bytes = 0;
   uint64_t wire_bytes = 0;
   int64_t encode_ns = 0;
@@ -41,8 +42,8 @@ class FrameUploader {
     RenditionId rendition;
     size_t job_count = 0;
     std::function<EncodeJob(size_t)> job_at;
-    // Called once when every frame is encoded: the source is not read again.
-    std::function<void()> on_encoded;
+    // Called once, by Run, when the source has been read and is not read again.
+    std::function<void()> on_captured;
   };
   explicit FrameUploader(Options options);
   // Waits for jobs that run.
@@ -61,6 +62,7 @@ class FrameUploader {
     Status status;
     std::vector<PooledBytes> frames;  // by stage
     std::vector<Tier> tiers;
+    uint64_t device_bytes = 0;
     int64_t encode_ns = 0;
   };
   struct Batch {
@@ -71,9 +73,18 @@ class FrameUploader {
   };
 
   static uint64_t ReservationFor(const EncodeJob& job);
+  bool HasRoomFor(const EncodeJob& job, size_t running) const;
   void Submit(const EncodeJob& job, uint64_t reserved_bytes);
-  Status Encode(const EncodeJob& job, WorkerMemory* memory, Encoded* encoded);
+  void SubmitToDevice(const EncodeJob& job, Encoded encoded);
+  // On a codec thread. `unit` is null where the source is the host's memory.
+  void Encode(const EncodeJob& job, std::shared_ptr<EncodedUnit> unit,
+              WorkerMemory* memory, Encoded encoded);
+  Status MakeFrames(const EncodeJob& job, const EncodedUnit* unit,
+                    WorkerMemory* memory, Encoded* encoded);
+  void NoteRead();
+  void EndJob(Encoded encoded);
   Status TakeEncoded();
+  void TellCaptured();
   void AddToBatch(Encoded encoded);
   void AddToBatch(PooledBytes frame, Tier tier, uint64_t reserved_bytes);
   void SendBatch();
@@ -88,7 +99,7 @@ class FrameUploader {
   UploadTotals totals_;
   std::vector<UploadedFrames>* out_ = nullptr;
   size_t next_job_ = 0;
-  size_t encoded_count_ = 0;
+  bool told_captured_ = false;
 
   // Frames of the next batch, and where they come from.
   std::vector<PooledBytes> batch_frames_;
@@ -100,6 +111,7 @@ class FrameUploader {
   // Guarded by the call's mutex.
   std::deque<Encoded> encoded_;
   size_t running_ = 0;
+  size_t read_ = 0;  // jobs whose rows were read
 };
 
 }  // namespace reprise

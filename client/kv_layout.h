@@ -56,6 +56,9 @@ struct KvPaging {
 // queued on `stream` when make_sink returned. Rows that it calls in place
 // (on_layer, WaitLayer, the result) are there: kernels on any stream may read
 // them from then on.
+//
+// A save reads no row before `ready_event`, or without one before what was
+// queued on `stream` when it was called, and none after it is captured.
 struct KvDevice {
   bool is_device = false;
   int32_t ordinal = 0;

@@ -309,13 +309,14 @@ Status Restorer::UseDevice(const KvDevice& device) {
         "restore: refinements are not written into a device's memory");
   }
   REPRISE_RETURN_IF_ERROR(
-      CheckDeviceTarget(model_->spec(), *target_).WithContext("restore"));
-  REPRISE_ASSIGN_OR_RETURN(device_, core_->devices.Get(device.ordinal));
+      CheckDeviceMemory(model_->spec(), *target_).WithContext("restore"));
+  REPRISE_ASSIGN_OR_RETURN(device_, core_->devices.Decoder(device.ordinal));
   FrameDecoder::DeviceProfiles profiles;
   for (const ProfilePtr& profile : kept_profiles_) {
     REPRISE_ASSIGN_OR_RETURN(
         profiles[profile.get()],
-        core_->devices.Upload(device_, profile, target_->end_token()));
+        core_->devices.Upload(device_->shared_device(), profile,
+                              target_->end_token()));
   }
   for (uint32_t i = 0; i < book_.segment_count(); ++i) {
     const CodecId codec = manifest_.segments[i].codec;

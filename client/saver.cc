@@ -7,10 +7,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "client/calls.h"
+#include "client/device_rows.h"
 #include "client/model.h"
 #include "client/save_messages.h"
 #include "client/session_calls.h"
-#include "codec/exact_profile.h"
 
 namespace reprise {
 namespace {
@@ -101,6 +101,7 @@ Saver::Saver(ClientCore* core, std::string_view session,
       chain_(model_->id(), tokens_),
       start_ns_(CallContext::NowNs()),
       views_(ViewsOf(request)),
+      devices_(views_.size(), nullptr),
       encoding_{.choice = *ParseCodecChoice(request.codec)},
       rendition_(DrawRenditionId()) {
   encoding_.tier = SavedTierOf(request);
@@ -109,6 +110,18 @@ Saver::Saver(ClientCore* core, std::string_view session,
   if (!encoding_.choice.codec->is_exact()) {
     tail_encoding_ = Encoding{.choice = {.codec = FindCodec(CodecId::kExact)}};
   }
+}
+
+Status Saver::TakeDevices() {
+  for (size_t i = 0; i < views_.size(); ++i) {
+    const KvDevice& device = views_[i].device;
+    if (!device.is_device || views_[i].planes.empty()) continue;
+    REPRISE_ASSIGN_OR_RETURN(devices_[i],
+                             core_->devices.Encoder(device.ordinal));
+    REPRISE_RETURN_IF_ERROR(
+        devices_[i]->WaitFor(device.stream, device.ready_event));
+  }
+  return Status();
 }
 
 Result<SaveResult> Saver::Run() {
@@ -139,10 +152,17 @@ Result<SaveResult> Saver::Run() {
 }
 
 Status Saver::TakeSources() {
-  for (const KvView& view : views_) {
+  for (size_t i = 0; i < views_.size(); ++i) {
+    const KvView& view = views_[i];
     REPRISE_ASSIGN_OR_RETURN(KvSource map,
-                             KvSource::Make(model_->spec(), view));
-    Source source{std::move(map), {}};
+                             view.device.is_device
+                                 ? KvSource::MakeOfDevice(model_->spec(), view)
+                                 : KvSource::Make(model_->spec(), view));
+    Source source{std::move(map), {}, devices_[i], {}};
+    if (source.device != nullptr) {
+      REPRISE_RETURN_IF_ERROR(
+          CheckDeviceMemory(model_->spec(), source.map).WithContext("save"));
+    }
     for (const LayerGroup& group : model_->groups()) {
       REPRISE_ASSIGN_OR_RETURN(
           source.slices.emplace_back(),
@@ -213,6 +233,7 @@ Status Saver::StoreItems(const SessionHead& head) {
   }
   REPRISE_RETURN_IF_ERROR(CheckSources(plan));
   REPRISE_RETURN_IF_ERROR(ChooseProfiles(plan));
+  REPRISE_RETURN_IF_ERROR(PlaceProfiles(plan));
   return Upload(plan.items);
 }
 
@@ -262,6 +283,36 @@ Status Saver::ChooseProfile(Encoding* encoding) {
                                  std::string(codec.name()) + "` makes one");
 }
 
+Status Saver::PlaceProfiles(const PlannedSave& plan) {
+  for (const PlannedItem& item : plan.items) {
+    const ProfilePtr& profile = EncodingOf(item.item).profile;
+    if (profile == nullptr) continue;
+    for (Source& source : sources_) {
+      if (source.device == nullptr) continue;
+      REPRISE_RETURN_IF_ERROR(PlaceProfile(profile, &source));
+    }
+  }
+  return Status();
+}
+
+Status Saver::PlaceProfile(const ProfilePtr& profile, Source* source) {
+  if (source->profiles.contains(profile.get())) return Status();
+  auto uploaded = core_->devices.Upload(source->device->shared_device(),
+                                        profile, source->map.end_token());
+  if (uploaded.ok()) {
+    source->profiles[profile.get()] = *std::move(uploaded);
+    return Status();
+  }
+  // Without its tables the device hands rows to the host.
+  const StatusCode code = uploaded.status().code();
+  if (code != StatusCode::kUnimplemented &&
+      code != StatusCode::kResourceExhausted) {
+    return uploaded.status();
+  }
+  source->profiles[profile.get()] = nullptr;
+  return Status();
+}
+
 Status Saver::UseProfile(ProfilePtr profile, Encoding* encoding) {
   REPRISE_ASSIGN_OR_RETURN(encoding->other_weights,
                            CheckProfileFits(model_->spec(), *profile));
@@ -302,12 +353,35 @@ Result<Bytes> Saver::FitExact(uint64_t first_token, uint64_t end_token) {
     if (call_->cancelled()) return UnavailableError("save: cancelled");
     const auto count = static_cast<uint32_t>(
         std::min<uint64_t>(kSegmentTokens, end_token - token));
-    for (const auto& slices : source.slices) {
-      const GatheredRows rows = GatherGroup(source.map, slices, token, count);
-      fitter.Add(static_cast<uint32_t>(token), count, slices, rows.rows);
+    for (size_t group = 0; group < source.slices.size(); ++group) {
+      REPRISE_RETURN_IF_ERROR(AddToFit(source, group, token, count, &fitter));
     }
   }
   return fitter.Fit();
+}
+
+Status Saver::AddToFit(const Source& source, size_t group, uint64_t first_token,
+                       uint32_t count, ExactProfileFitter* fitter) {
+  const std::vector<PlaneSlice>& slices = source.slices[group];
+  const auto first = static_cast<uint32_t>(first_token);
+  if (source.device == nullptr) {
+    const GatheredRows rows =
+        GatherGroup(source.map, slices, first_token, count);
+    fitter->Add(first, count, slices, rows.rows);
+    return Status();
+  }
+  DeviceEncodeUnit unit;
+  unit.request.info.is_tail = count < kSegmentTokens;
+  unit.request.info.first_token = first;
+  unit.request.info.token_count = static_cast<uint16_t>(count);
+  unit.request.slices = slices;
+  unit.source = &source.map;
+  REPRISE_ASSIGN_OR_RETURN(const std::shared_ptr<EncodedUnit> gathered,
+                           source.device->Gather(unit));
+  std::vector<ConstPlaneRows> rows;
+  gathered->AppendRows(&rows);
+  fitter->Add(first, count, slices, rows);
+  return Status();
 }
 
 // --- Frames, renditions, the commit. ---
@@ -331,6 +405,11 @@ EncodeJob Saver::JobOf(uint32_t item, const Source& source, size_t group) {
   job.tier = encoding.tier;
   job.kept = KeptOf(item);
   job.source = &source.map;
+  job.device = source.device;
+  const auto on_device = source.profiles.find(job.profile);
+  if (on_device != source.profiles.end()) {
+    job.device_profile = on_device->second.get();
+  }
   job.slices = source.slices[group];
   job.group = model_->groups()[group];
   job.model = model_->id();
@@ -358,9 +437,10 @@ Status Saver::Upload(const std::vector<PlannedItem>& items) {
                                       sources_[index % jobs_an_item / groups],
                                       index % groups);
                                 },
-                            .on_encoded = [this] { SetCaptured(); }});
+                            .on_captured = [this] { SetCaptured(); }});
     const Status status = uploader.Run(&frames);
     result_.raw_bytes += uploader.totals().raw_bytes;
+    result_.device_bytes += uploader.totals().device_bytes;
     result_.frame_bytes += uploader.totals().frame_bytes;
     result_.wire_bytes += uploader.totals().wire_bytes;
     result_.encode_ms += static_cast<double>(uploader.totals().encode_ns) / 1e6;

@@ -4,6 +4,7 @@
 #define REPRISE_CLIENT_SAVER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,6 +16,7 @@
 #include "client/call_context.h"
 #include "client/client.h"
 #include "client/client_core.h"
+#include "client/device_encoder.h"
 #include "client/frame_jobs.h"
 #include "client/frame_uploader.h"
 #include "client/kv_gather.h"
@@ -22,6 +24,8 @@
 #include "client/save_messages.h"
 #include "client/save_planner.h"
 #include "codec/codec.h"
+#include "codec/exact_profile.h"
+#include "gpu/gpu_codec.h"
 
 namespace reprise {
 
@@ -52,6 +56,10 @@ class Saver {
   Saver(ClientCore* core, std::string_view session, const SaveRequest& request,
         std::shared_ptr<SaveState> state, bool keeps_view);
 
+  // Has the devices that views are in wait for the caller. To be called by
+  // Save's own caller, before Run. Errors of Devices::Encoder.
+  Status TakeDevices();
+
   Result<SaveResult> Run();
 
  private:
@@ -59,6 +67,9 @@ class Saver {
   struct Source {
     KvSource map;
     std::vector<std::vector<PlaneSlice>> slices;  // by group
+    DeviceEncoder* device = nullptr;              // null: host memory
+    // On the device; null for one that is not to be had there.
+    std::map<const CodecProfile*, std::shared_ptr<const GpuProfile>> profiles;
   };
 
   // How segments are encoded, and how the tail.
@@ -82,10 +93,14 @@ class Saver {
     return apart ? *tail_encoding_ : encoding_;
   }
   Status ChooseProfiles(const PlannedSave& plan);
+  Status PlaceProfiles(const PlannedSave& plan);
+  Status PlaceProfile(const ProfilePtr& profile, Source* source);
   Status ChooseProfile(Encoding* encoding);
   Status UseProfile(ProfilePtr profile, Encoding* encoding);
   Status FitProfile(Encoding* encoding);
   Result<Bytes> FitExact(uint64_t first_token, uint64_t end_token);
+  Status AddToFit(const Source& source, size_t group, uint64_t first_token,
+                  uint32_t count, ExactProfileFitter* fitter);
   TokenMask KeptOf(uint32_t item) const;
   EncodeJob JobOf(uint32_t item, const Source& source, size_t group);
   Status Upload(const std::vector<PlannedItem>& items);
@@ -114,6 +129,7 @@ class Saver {
   const TokenChain chain_;
   const int64_t start_ns_;
   std::vector<KvView> views_;
+  std::vector<DeviceEncoder*> devices_;  // by view
 
   std::vector<Source> sources_;
   uint64_t view_first_ = 0;

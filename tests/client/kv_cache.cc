@@ -236,7 +236,11 @@ Memory KvCache::Describe() const {
   return out;
 }
 
-KvView KvCache::view() const { return Describe<KvView>(); }
+KvView KvCache::view() const {
+  KvView view = Describe<KvView>();
+  view.device.is_device = options_.on_device;
+  return view;
+}
 KvSink KvCache::sink() {
   KvSink sink = Describe<KvSink>();
   sink.device.is_device = options_.on_device;

@@ -44,7 +44,8 @@ struct CacheOptions {
   bool table64 = false;
   // In order, so that blocks follow each other; else shuffled.
   bool blocks_in_order = false;
-  // What sink() says of its memory: the host executor's is the machine's own.
+  // What sink() and view() say of their memory: the host executor's is the
+  // machine's own.
   bool on_device = false;
   // Another generation of values: two caches of one seed are equal.
   uint64_t seed = 1;
