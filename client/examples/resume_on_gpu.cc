@@ -1,5 +1,6 @@
-// Restores a conversation into a paged cache on a GPU, as an engine would, and
-// into host memory where there is none: a complete program against a daemon.
+// Saves a conversation out of a paged cache on a GPU and restores it into
+// another, as an engine would, and by way of host memory where there is none: a
+// complete program against a daemon.
 //
 //   resume_on_gpu ENDPOINT SESSION
 //
@@ -76,40 +77,114 @@ reprise::ModelSpec ExampleModel() {
   return spec;
 }
 
-// Restores into `sink` and says how far.
-Result<reprise::RestoreResult> RestoreInto(Client* client,
-                                           const reprise::Model& model,
-                                           const std::string& session,
-                                           const KvSink& sink) {
-  return client->Restore(
-      session, {.model = model, .make_sink = [&](const reprise::RestoreInfo&) {
-                  return Result<KvSink>(sink);
-                }});
-}
+constexpr size_t kCacheBytes = kPlanes * kPlaneBytes;
 
-// On the GPU. What is there afterwards is copied to `cache`, for this example
-// to look at.
-Status RestoreOnGpu(Client* client, const reprise::Model& model,
-                    const std::string& session, Bytes* cache) {
+// An engine's cache on a device.
+struct GpuCache {
+  std::shared_ptr<Device> device;
+  reprise::DeviceBuffer memory;
+};
+
+Result<GpuCache> MakeGpuCache() {
   REPRISE_ASSIGN_OR_RETURN(const std::shared_ptr<Device> device,
                            reprise::OpenDevice(0));
   REPRISE_ASSIGN_OR_RETURN(
-      const reprise::DeviceBuffer memory,
+      reprise::DeviceBuffer memory,
       reprise::DeviceBuffer::Make(device, reprise::GpuMemory::kDevice,
-                                  kPlanes * kPlaneBytes));
+                                  kCacheBytes));
+  return GpuCache{device, std::move(memory)};
+}
+
+// What a save or a restore is of.
+struct Target {
+  Client* client = nullptr;
+  reprise::Model model;
+  std::string session;
+};
+
+Status Save(const Target& target, const reprise::KvView& view) {
+  const std::vector<reprise::TokenId> tokens(kTokens, 1);
+  const auto saved = target.client->Save(
+      target.session, {.model = target.model, .tokens = tokens, .kv = view});
+  if (!saved.ok()) return saved.status();
+  std::printf("saved %llu bytes as %llu, %llu of them encoded on the GPU\n",
+              static_cast<unsigned long long>(saved->raw_bytes),
+              static_cast<unsigned long long>(saved->frame_bytes),
+              static_cast<unsigned long long>(saved->device_bytes));
+  return Status();
+}
+
+Status Restore(const Target& target, const KvSink& sink) {
+  return target.client
+      ->Restore(target.session, {.model = target.model,
+                                 .make_sink =
+                                     [&](const reprise::RestoreInfo&) {
+                                       return Result<KvSink>(sink);
+                                     }})
+      .status();
+}
+
+// The rows are queued on a stream, here the default one, as an engine's kernels
+// would be that compute them: the save waits for them on the device.
+Status SaveFromGpu(const Target& target, const GpuCache& cache,
+                   const Bytes& rows) {
+  REPRISE_RETURN_IF_ERROR(cache.device->CopyToDevice(
+      cache.memory.data(), rows.data(), rows.size(), nullptr));
   const std::vector<int32_t> table = BlockTable();
-  KvSink sink = Describe<KvSink>(memory.data(), table);
-  sink.device = {.is_device = true, .ordinal = 0};
-  const auto restored = RestoreInto(client, model, session, sink);
-  if (!restored.ok()) return restored.status();
+  auto view = Describe<reprise::KvView>(
+      static_cast<const uint8_t*>(cache.memory.data()), table);
+  view.device = {.is_device = true, .ordinal = 0, .stream = nullptr};
+  return Save(target, view);
+}
+
+// What is there afterwards is copied to `rows`, for this example to look at.
+Status RestoreOnGpu(const Target& target, const GpuCache& cache, Bytes* rows) {
+  const std::vector<int32_t> table = BlockTable();
+  auto sink = Describe<KvSink>(cache.memory.data(), table);
+  sink.device = {.is_device = true, .ordinal = 0, .stream = nullptr};
+  REPRISE_RETURN_IF_ERROR(Restore(target, sink));
   // The rows are in place: an engine goes on decoding here.
-  REPRISE_ASSIGN_OR_RETURN(const reprise::GpuEvent done, device->MakeEvent());
-  REPRISE_RETURN_IF_ERROR(
-      device->CopyToHost(cache->data(), memory.data(), cache->size(), nullptr));
-  REPRISE_RETURN_IF_ERROR(device->Record(done, nullptr));
-  const Status status = device->Synchronize(done);
-  device->FreeEvent(done);
+  Device& device = *cache.device;
+  REPRISE_ASSIGN_OR_RETURN(const reprise::GpuEvent done, device.MakeEvent());
+  Status status = device.CopyToHost(rows->data(), cache.memory.data(),
+                                    rows->size(), nullptr);
+  if (status.ok()) status = device.Record(done, nullptr);
+  if (status.ok()) status = device.Synchronize(done);
+  device.FreeEvent(done);
   return status;
+}
+
+// From one cache on the GPU into another.
+Status ThereAndBackOnGpu(const Target& target, const Bytes& rows,
+                         Bytes* cache) {
+  REPRISE_ASSIGN_OR_RETURN(const GpuCache from, MakeGpuCache());
+  REPRISE_RETURN_IF_ERROR(SaveFromGpu(target, from, rows));
+  REPRISE_ASSIGN_OR_RETURN(const GpuCache to, MakeGpuCache());
+  return RestoreOnGpu(target, to, cache);
+}
+
+Status ThereAndBackOnHost(const Target& target, const Bytes& rows,
+                          Bytes* cache) {
+  const std::vector<int32_t> table = BlockTable();
+  REPRISE_RETURN_IF_ERROR(
+      Save(target, Describe<reprise::KvView>(
+                       static_cast<const uint8_t*>(rows.data()), table)));
+  return Restore(target, Describe<KvSink>(cache->data(), table));
+}
+
+// Slots behind the last token are nobody's.
+Status CheckSameTokens(const Bytes& cache, const Bytes& rows) {
+  const size_t last_page = kTokens % kPage * kRowBytes;
+  for (size_t plane = 0; plane < kPlanes; ++plane) {
+    const uint8_t* const is = cache.data() + plane * kPlaneBytes;
+    const uint8_t* const was = rows.data() + plane * kPlaneBytes;
+    if (std::memcmp(is, was, last_page) != 0 ||
+        std::memcmp(is + kBlockBytes, was + kBlockBytes,
+                    kPlaneBytes - kBlockBytes) != 0) {
+      return reprise::InternalError("example: other bytes came back");
+    }
+  }
+  return Status();
 }
 
 Status Run(const std::string& endpoint, const std::string& session) {
@@ -117,42 +192,23 @@ Status Run(const std::string& endpoint, const std::string& session) {
                            Client::Connect({.endpoint = endpoint}));
   REPRISE_ASSIGN_OR_RETURN(const reprise::Model model,
                            client->RegisterModel(ExampleModel()));
-  const std::vector<int32_t> table = BlockTable();
-  const std::vector<reprise::TokenId> tokens(kTokens, 1);
-  Bytes saved(kPlanes * kPlaneBytes);
-  for (size_t i = 0; i < saved.size(); i += 2) {
-    saved[i + 1] = 0x3c;  // about 1 in f16
-    saved[i] = static_cast<uint8_t>(i / 2);
+  const Target target{client.get(), model, session};
+  Bytes rows(kCacheBytes);
+  for (size_t i = 0; i < rows.size(); i += 2) {
+    rows[i + 1] = 0x3c;  // about 1 in f16
+    rows[i] = static_cast<uint8_t>(i / 2);
   }
-  const auto view = Describe<reprise::KvView>(
-      static_cast<const uint8_t*>(saved.data()), table);
-  const auto stored =
-      client->Save(session, {.model = model, .tokens = tokens, .kv = view});
-  if (!stored.ok()) return stored.status();
-
-  Bytes cache(saved.size());
-  const Status on_gpu = RestoreOnGpu(client.get(), model, session, &cache);
+  Bytes cache(rows.size());
+  const Status on_gpu = ThereAndBackOnGpu(target, rows, &cache);
   if (on_gpu.Is(StatusCode::kUnimplemented) ||
       on_gpu.Is(StatusCode::kUnavailable)) {
-    std::printf("no GPU (%s), so the CPU decodes\n",
+    std::printf("no GPU (%s), so the CPU encodes and decodes\n",
                 std::string(on_gpu.message()).c_str());
-    const auto restored = RestoreInto(client.get(), model, session,
-                                      Describe<KvSink>(cache.data(), table));
-    if (!restored.ok()) return restored.status();
+    REPRISE_RETURN_IF_ERROR(ThereAndBackOnHost(target, rows, &cache));
   } else if (!on_gpu.ok()) {
     return on_gpu;
   }
-  // Slots behind the last token are nobody's.
-  const size_t last_page = kTokens % kPage * kRowBytes;
-  for (size_t plane = 0; plane < kPlanes; ++plane) {
-    const uint8_t* const is = cache.data() + plane * kPlaneBytes;
-    const uint8_t* const was = saved.data() + plane * kPlaneBytes;
-    if (std::memcmp(is, was, last_page) != 0 ||
-        std::memcmp(is + kBlockBytes, was + kBlockBytes,
-                    kPlaneBytes - kBlockBytes) != 0) {
-      return reprise::InternalError("example: other bytes came back");
-    }
-  }
+  REPRISE_RETURN_IF_ERROR(CheckSameTokens(cache, rows));
   std::printf("restored %zu tokens into %zu pages\n", kTokens, kBlocks);
   return client->Remove(session);
 }
