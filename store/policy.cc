@@ -173,6 +173,17 @@ Tier WantedTier(const Policy& policy, int64_t idle_ms) {
   return policy.rungs.back().tier;
 }
 
+std::vector<Tier> TiersDownTo(const Policy& policy, Tier lowest) {
+  std::vector<Tier> tiers;
+  for (const PolicyRung& rung : policy.rungs) {
+    if (rung.tier > Tier::kExact && rung.tier <= lowest) {
+      tiers.push_back(rung.tier);
+    }
+  }
+  std::ranges::reverse(tiers);
+  return tiers;
+}
+
 std::optional<PolicyStep> NextStep(const Policy& policy, int64_t idle_ms) {
   REPRISE_CHECK(!policy.rungs.empty());
   for (size_t i = 0; i + 1 < policy.rungs.size(); ++i) {

@@ -52,6 +52,10 @@ bool IsLadderName(std::string_view name);
 // REQUIRES: policy.rungs is not empty; idle_ms >= 0.
 Tier WantedTier(const Policy& policy, int64_t idle_ms);
 
+// Where it may sink when it may be as low as `lowest`: that tier and the better
+// ones of its rungs, the lowest first; without exact, which nothing sinks to.
+std::vector<Tier> TiersDownTo(const Policy& policy, Tier lowest);
+
 // The next change of WantedTier after `idle_ms`.
 struct PolicyStep {
   int64_t idle_ms = 0;  // from this idle time on, more than what was asked

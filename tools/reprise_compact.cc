@@ -121,8 +121,10 @@ std::string CompactionText(const json& report) {
   }
   if (table.row_count() > 0) text += table.ToString();
   for (const json& each : report.value("kept_because", json::array())) {
+    const std::string tier = each.value("sunk_to", "");
     text += FormatCount(each.value("segments", uint64_t{0})) +
-            " kept: " + Printable(each.value("reason", "")) + "\n";
+            (tier.empty() ? " kept: " : " sunk to " + Printable(tier) + ": ") +
+            Printable(each.value("reason", "")) + "\n";
   }
   return text + RunText(report);
 }
@@ -212,9 +214,15 @@ Status CompleteFromRecord(const StoppedStore& store,
   REPRISE_ASSIGN_OR_RETURN(const auto recorded,
                            ReadCompaction(store.engine.get()));
   if (!recorded) return Status();
-  REPRISE_ASSIGN_OR_RETURN(const CompactionRequest earlier,
-                           ParseRunRequest(recorded->record.options));
-  const CompactionRequest request = Completed(RequestOf(*arguments), earlier);
+  const Result<CompactionRequest> earlier =
+      ParseRunRequest(recorded->record.options);
+  if (!earlier.ok()) {
+    return earlier.status().WithContext(
+        "compact: how it was asked for is unknown; `run` goes on by the "
+        "options "
+        "that it is given");
+  }
+  const CompactionRequest request = Completed(RequestOf(*arguments), *earlier);
   arguments->bytes_per_s = request.bytes_per_s;
   arguments->threads = request.threads;
   arguments->until_below_bytes = request.until_below_bytes;

@@ -168,6 +168,18 @@ TEST(PolicyTest, TheLastRungIsForGood) {
   EXPECT_EQ(WantedTier(Parsed("exact"), kForeverMs), Tier::kExact);
 }
 
+TEST(PolicyTest, TheTiersDownToOneAreThoseOfItsRungsLowestFirst) {
+  using Tiers = std::vector<Tier>;
+  const Policy policy = Parsed("exact 1h, near 1d, archive 1y, tokens");
+  EXPECT_EQ(TiersDownTo(policy, Tier::kExact), Tiers());
+  EXPECT_EQ(TiersDownTo(policy, Tier::kNear), Tiers{Tier::kNear});
+  EXPECT_EQ(TiersDownTo(policy, Tier::kArchive),
+            (Tiers{Tier::kArchive, Tier::kNear}));
+  EXPECT_EQ(TiersDownTo(policy, Tier::kTokens),
+            (Tiers{Tier::kTokens, Tier::kArchive, Tier::kNear}));
+  EXPECT_EQ(TiersDownTo(Parsed("coarse"), Tier::kCoarse), Tiers{Tier::kCoarse});
+}
+
 TEST(PolicyTest, TheNextStepIsWhereTheWantedTierChanges) {
   for (const std::string_view text :
        {kWhole, std::string_view("exact"), std::string_view("near 1d, tokens"),

@@ -108,6 +108,15 @@ Result<TierCodec> CodecShelf::ForTier(const DomainId& domain,
   return out;
 }
 
+Result<TierCodec> CodecShelf::ForTier(const DomainId& domain,
+                                      const ModelId& model,
+                                      const Ladder& ladder, Tier tier) {
+  const auto read = Model(domain, model);
+  if (read.ok()) return ForTier(domain, **read, ladder, tier);
+  return read.status().WithContext("ladder " + ladder.name + ": tier " +
+                                   NameOf(tier));
+}
+
 Status CodecShelf::TakeProfile(const DomainId& domain,
                                const SegmentModel& model, TierCodec* out) {
   const Codec& codec = *out->choice.codec;

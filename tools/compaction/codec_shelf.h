@@ -58,6 +58,9 @@ class CodecShelf {
   // another tier, or has no profile that fits the model. Never another codec.
   Result<TierCodec> ForTier(const DomainId& domain, const SegmentModel& model,
                             const Ladder& ladder, Tier tier);
+  // The same, and the errors of Model, which say for which tier it is.
+  Result<TierCodec> ForTier(const DomainId& domain, const ModelId& model,
+                            const Ladder& ladder, Tier tier);
 
  private:
   Status TakeProfile(const DomainId& domain, const SegmentModel& model,

@@ -79,8 +79,11 @@ std::string CompactionJson(const CompactionProgress& progress) {
   }
   json["segments"] = std::move(segments);
   nlohmann::json reasons = nlohmann::json::array();
-  for (const auto& [reason, count] : progress.reasons) {
+  for (const auto& [key, count] : progress.reasons) {
+    const auto& [reason, instead] = key;
     reasons.push_back({{"reason", reason}, {"segments", count}});
+    if (instead == Tier::kExact) continue;
+    reasons.back()["sunk_to"] = TierName(instead);
   }
   json["kept_because"] = std::move(reasons);
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -271,11 +274,12 @@ void CompactionJob::Add(const std::vector<SinkReport>& reports) {
     progress_.worst_error = std::max(progress_.worst_error, report.worst_error);
     if (report.reason.empty()) continue;
     auto& reasons = progress_.reasons;
+    const std::pair key(report.reason, report.instead);
     if (reasons.size() >= CompactionProgress::kMaxReasons &&
-        !reasons.contains(report.reason)) {
+        !reasons.contains(key)) {
       continue;
     }
-    ++reasons[report.reason];
+    ++reasons[key];
   }
   progress_.record.total =
       std::max(progress_.record.total, progress_.record.done);

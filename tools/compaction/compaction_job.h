@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/status.h"
 #include "store/catalogue.h"
@@ -44,7 +45,8 @@ struct CompactionProgress {
   bool preparing = false;  // the mark pass is not over: total is not known
   // Of this run: reasons why segments keep what they have, and how many. At
   // most kMaxReasons.
-  std::map<std::string, uint64_t> reasons;
+  // The tier is where they sank to instead; exact: nowhere.
+  std::map<std::pair<std::string, Tier>, uint64_t> reasons;
   double worst_error = 0;  // relative, of this run
 
   static constexpr size_t kMaxReasons = 50;

@@ -34,9 +34,7 @@ CompactionProgress Joined(const CompactionProgress& before,
     all.record.started_ms = before.record.started_ms;
   }
   all.worst_error = std::max(before.worst_error, after.worst_error);
-  for (const auto& [reason, count] : before.reasons) {
-    all.reasons[reason] += count;
-  }
+  for (const auto& [key, count] : before.reasons) all.reasons[key] += count;
   return all;
 }
 

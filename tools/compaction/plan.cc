@@ -148,66 +148,89 @@ Status CompactionPlanner::Count(const SegmentUse& use, const HeadRecord& record,
     }
     set = *std::move(decoded);
   }
-  SinkPlan sink;
+  SinkChoice choice;
   if (wanted > Wanted::kExact) {
-    sink = PlanSink(set, use.is_tail, TierOf(wanted));
+    std::vector<Tier> skipped;
+    REPRISE_ASSIGN_OR_RETURN(choice, ChooseSink(set, use.is_tail, wish_.tiers,
+                                                [&](Tier tier) -> Result<bool> {
+                                                  REPRISE_ASSIGN_OR_RETURN(
+                                                      const auto* way,
+                                                      WayTo(tier));
+                                                  if (!way->ok())
+                                                    skipped.push_back(tier);
+                                                  return way->ok();
+                                                }));
+    for (const Tier tier : skipped) {
+      REPRISE_RETURN_IF_ERROR(CountSkip(set, choice, tier));
+    }
   }
-  if (sink.way == SinkWay::kEncode) {
-    REPRISE_RETURN_IF_ERROR(CountEncode(set, sink, TierOf(wanted)));
+  if (choice.plan.way == SinkWay::kEncode) {
+    REPRISE_RETURN_IF_ERROR(CountEncode(set, choice));
   } else {
-    CountDrop(set, sink, wanted);
+    CountDrop(set, choice);
+  }
+  if (wanted == Wanted::kLeftAlone) {
+    ++plan_.left_alone_segments;
+    plan_.left_alone_bytes += StoredBytes(set);
   }
   ratios_.Add(session_.info.record.model, set);
   return Status();
 }
 
-void CompactionPlanner::CountDrop(const RenditionSet& set, const SinkPlan& sink,
-                                  Wanted wanted) {
+Status CompactionPlanner::CountSkip(const RenditionSet& set,
+                                    const SinkChoice& choice, Tier tier) {
+  REPRISE_ASSIGN_OR_RETURN(const Result<TierWay>* const way, WayTo(tier));
+  const std::string reason(way->status().message());
+  const ModelId& model = session_.info.record.model;
+  const Tier instead =
+      choice.plan.way == SinkWay::kNothing ? Tier::kExact : choice.tier;
+  PlanSkip* const skip = &skips_[{model, wish_.ladder, tier, reason, instead}];
+  *skip = {model,
+           wish_.ladder,
+           tier,
+           reason,
+           instead,
+           skip->segments + 1,
+           skip->bytes + StoredBytes(set)};
+  return Status();
+}
+
+void CompactionPlanner::CountDrop(const RenditionSet& set,
+                                  const SinkChoice& choice) {
   const uint64_t bytes_now = StoredBytes(set);
   PlanRow* const now = RowOf(&plan_, BestOf(set));
   ++now->segments_now;
   now->bytes_now += bytes_now;
   uint64_t bytes_after = bytes_now;
   PlanRow* after = now;
-  if (sink.way != SinkWay::kNothing) {
+  if (choice.plan.way != SinkWay::kNothing) {
     ++plan_.dropped_segments;
-    after = RowOf(&plan_, sink.remains);
-    bytes_after = RemainingBytes(set, sink, TierOf(wanted));
+    after = RowOf(&plan_, choice.plan.remains);
+    bytes_after = RemainingBytes(set, choice.plan, choice.tier);
   }
   ++after->segments_after;
   after->bytes_after += bytes_after;
   after->dropped_bytes += bytes_now - bytes_after;
-  if (wanted == Wanted::kLeftAlone) {
-    ++plan_.left_alone_segments;
-    plan_.left_alone_bytes += bytes_now;
-  }
 }
 
 Status CompactionPlanner::CountEncode(const RenditionSet& set,
-                                      const SinkPlan& sink, Tier wanted) {
-  REPRISE_ASSIGN_OR_RETURN(const Result<TierWay>* const way, WayTo(wanted));
+                                      const SinkChoice& choice) {
+  const SinkPlan& sink = choice.plan;
+  REPRISE_ASSIGN_OR_RETURN(const Result<TierWay>* const way,
+                           WayTo(choice.tier));
   const uint64_t bytes_now = StoredBytes(set);
-  const uint64_t kept_bytes = RemainingBytes(set, sink, wanted);
+  const uint64_t kept_bytes = RemainingBytes(set, sink, choice.tier);
   PlanRow* const now = RowOf(&plan_, BestOf(set));
   ++now->segments_now;
   now->bytes_now += bytes_now;
   const ModelId& model = session_.info.record.model;
-  if (!way->ok()) {
-    ++now->segments_after;
-    now->bytes_after += bytes_now;
-    const std::string reason(way->status().message());
-    PlanSkip* const skip = &skips_[{model, wish_.ladder, wanted, reason}];
-    *skip = {model,  wish_.ladder,       wanted,
-             reason, skip->segments + 1, skip->bytes + bytes_now};
-    return Status();
-  }
   PlanRow* const after = RowOf(&plan_, sink.remains);
   ++after->segments_after;
   after->bytes_after += kept_bytes;
   PlanEncode* const encode =
-      &encodes_[{model, (*way)->choice, wanted, sink.remains}];
+      &encodes_[{model, (*way)->choice, choice.tier, sink.remains}];
   encode->model = model;
-  encode->tier = wanted;
+  encode->tier = choice.tier;
   encode->row = sink.remains;
   encode->way = **way;
   ++encode->segments;

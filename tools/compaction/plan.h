@@ -58,12 +58,15 @@ struct PlanEncode {
   double seconds = 0;      // on one thread
 };
 
-// A tier that can't be made, and what stays where it is because of that.
+// A tier that can't be made, and what is due for it: it sinks as if the ladder
+// had no such tier.
 struct PlanSkip {
   ModelId model;
   std::string ladder;
   Tier tier = Tier::kNear;
   std::string reason;
+  // The better tier that it sinks to; exact: it stays as it is.
+  Tier instead = Tier::kExact;
   uint64_t segments = 0;
   uint64_t bytes = 0;
 };
@@ -138,7 +141,7 @@ class CompactionPlanner {
   using WayKey = std::tuple<DomainId, ModelId, std::string, Tier>;
   using LadderKey = std::tuple<DomainId, ModelId, std::string>;
   using EncodeKey = std::tuple<ModelId, std::string, Tier, Tier>;
-  using SkipKey = std::tuple<ModelId, std::string, Tier, std::string>;
+  using SkipKey = std::tuple<ModelId, std::string, Tier, std::string, Tier>;
 
   Status NextSession();
   Status NextUses();
@@ -148,9 +151,12 @@ class CompactionPlanner {
   Status NoteLadder();
   // One segment that is looked at for the first time.
   Status Count(const SegmentUse& use, const HeadRecord& record, Wanted wanted);
-  void CountDrop(const RenditionSet& set, const SinkPlan& sink, Wanted wanted);
-  Status CountEncode(const RenditionSet& set, const SinkPlan& sink,
-                     Tier wanted);
+  // Of a segment that holds `set`.
+  Status CountSkip(const RenditionSet& set, const SinkChoice& choice,
+                   Tier tier);
+  void CountDrop(const RenditionSet& set, const SinkChoice& choice);
+  Status CountEncode(const RenditionSet& set, const SinkChoice& choice);
+  // Of the session's ladder; valid until the next call.
   Result<const Result<TierWay>*> WayTo(Tier tier);
 
   Catalogue* const catalogue_;

@@ -94,7 +94,10 @@ std::string SkipsText(const CompactionPlan& plan) {
   for (const PlanSkip& skip : plan.skips) {
     text += "skipped: " + skip.reason + "; " + FormatCount(skip.segments) +
             " segments (" + FormatBytes(skip.bytes) + ") of model " +
-            skip.model.ShortHex() + " stay as they are\n";
+            skip.model.ShortHex() +
+            (skip.instead == Tier::kExact
+                 ? " stay as they are\n"
+                 : " sink to " + std::string(TierName(skip.instead)) + "\n");
     due.insert(skip.reason);
   }
   for (const PlanLadderTier& each : plan.ladders) {
@@ -205,8 +208,11 @@ json PlanJson(const CompactionPlan& plan) {
                               {"ladder", skip.ladder},
                               {"model", skip.model.Hex()},
                               {"reason", skip.reason},
+                              {"instead", nullptr},
                               {"segments", skip.segments},
                               {"bytes", skip.bytes}});
+    if (skip.instead == Tier::kExact) continue;
+    out["skipped"].back()["instead"] = TierName(skip.instead);
   }
   for (const WantedReport::Problem& problem : plan.sessions.problems) {
     out["problems"].push_back(

@@ -48,9 +48,9 @@ Result<bool> PolicyWishes::NextSession() {
     // Sessions come in the order of their keys.
     if (key <= walked_) continue;
     walked_ = key;
-    const SessionWish wish = WishOf(*rules_, *session, now_ms_);
+    SessionWish wish = WishOf(*rules_, *session, now_ms_);
     if (wish.wanted < Wanted::kNear) continue;
-    current_.emplace(Current{key, wish.wanted,
+    current_.emplace(Current{key, wish.wanted, std::move(wish.tiers),
                              FindLadder(rules_->ladders, wish.ladder),
                              SessionSegments(catalogue_, session->info.record),
                              /*given=*/0});
@@ -66,8 +66,7 @@ void PolicyWishes::AddTasks(const std::vector<SegmentUse>& uses, Batch* batch) {
     // more than the pass noted came after it.
     if (!entry || entry->wanted != current_->wanted) continue;
     if (!wanted_.Visit(domain, use.id)) continue;
-    batch->tasks.push_back(
-        {domain, use.id, TierOf(entry->wanted), current_->ladder});
+    batch->tasks.push_back({domain, use.id, current_->tiers, current_->ladder});
     ++current_->given;
   }
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "store/catalogue.h"
@@ -40,6 +41,7 @@ class PolicyWishes final : public WishSource {
   struct Current {
     std::string key;
     Wanted wanted = Wanted::kLeftAlone;
+    std::vector<Tier> tiers;  // of SessionWish
     const Ladder* ladder = nullptr;
     SessionSegments segments;
     uint64_t given = 0;  // of its tasks

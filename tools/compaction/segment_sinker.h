@@ -37,12 +37,13 @@ namespace reprise {
 
 class SinkWorker;
 
-// One unit of work: one segment's (or tail's) renditions are to be sunk to tier
-// `wanted` of `ladder`, which is not owned.
+// One unit of work: one segment's (or tail's) renditions are to be sunk to the
+// first of `tiers` that `ladder`, which is not owned, can make of its model.
+// REQUIRES: `tiers` are near to tokens, the worst first.
 struct SinkTask {
   DomainId domain;
   SegmentId segment;
-  Tier wanted = Tier::kExact;
+  std::vector<Tier> tiers;
   const Ladder* ladder = nullptr;
 };
 
@@ -54,7 +55,7 @@ enum class SinkResult : uint8_t {
   kDerived = 3,      // from stages that were there
   kEncoded = 4,      // anew
   // --- It has what it had. ---
-  kSkipped = 5,      // its ladder or profile can't make this tier; see reason
+  kSkipped = 5,      // its ladder or profiles can't make a tier; see reason
   kChanged = 6,      // somebody else changed it meanwhile; try again later
   kUnreadable = 7,   // no rendition of it can be decoded
   kFailedCheck = 8,  // what was encoded is not what it must be
@@ -66,6 +67,9 @@ std::string_view SinkResultName(SinkResult result);
 struct SinkReport {
   SinkResult result = SinkResult::kNotDone;
   std::string reason;  // empty where it did what it was to do
+  // The tier that it sank to because a worse one can't be made, of which
+  // `reason` says why; exact: none.
+  Tier instead = Tier::kExact;
   // Of the frames that its renditions name, each once.
   uint64_t bytes_before = 0;
   uint64_t bytes_after = 0;

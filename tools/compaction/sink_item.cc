@@ -1,12 +1,22 @@
 #include "tools/compaction/sink_item.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace reprise {
 
 Status SinkShared::Pass(uint64_t bytes) const {
   if (!*stopped && rate->Acquire(bytes)) return Status();
   return UnavailableError("sink: stopped");
+}
+
+void SinkItem::Settle(SinkResult result, std::string reason) {
+  report->result = result;
+  report->reason = std::move(reason);
+  report->instead = Tier::kExact;
+  if (!report->reason.empty() || skips.empty()) return;
+  report->reason = skips;
+  report->instead = tier;
 }
 
 Status LoadFrames(const SinkShared& shared, SinkItem* item,

@@ -39,12 +39,14 @@ struct SinkItem {
   SinkReport* report = nullptr;
   SegmentRecord segment;
   RenditionSet set;
-  SinkPlan plan;  // points into `set`
+  std::vector<Tier> tiers;   // the task's that are left to be tried
+  SinkPlan plan;             // points into `set`
+  Tier tier = Tier::kExact;  // where it leads
+  TierCodec codec;           // of this tier, where one is needed
+  std::string skips;         // why tiers were passed over
 
-  void Settle(SinkResult result, std::string reason = {}) {
-    report->result = result;
-    report->reason = std::move(reason);
-  }
+  // Without a reason, the report says what was passed over, if anything was.
+  void Settle(SinkResult result, std::string reason = {});
 };
 
 // A rendition's frames, read from the store and checked against their

@@ -65,6 +65,21 @@ SinkPlan PlanSink(const RenditionSet& set, bool is_tail, Tier wanted) {
   return plan;
 }
 
+Result<SinkChoice> ChooseSink(const RenditionSet& set, bool is_tail,
+                              std::span<const Tier> tiers,
+                              const TierQuestion& can_make) {
+  for (const Tier tier : tiers) {
+    SinkChoice choice{PlanSink(set, is_tail, tier), tier};
+    const bool is_asked = choice.plan.way == SinkWay::kEncode ||
+                          (is_tail && choice.plan.way == SinkWay::kDropAll &&
+                           tier != Tier::kTokens);
+    if (!is_asked) return choice;
+    REPRISE_ASSIGN_OR_RETURN(const bool can, can_make(tier));
+    if (can) return choice;
+  }
+  return SinkChoice();
+}
+
 uint64_t UniqueFrameBytes(std::span<const Rendition* const> renditions) {
   std::set<std::pair<RenditionId, uint32_t>> counted;
   uint64_t bytes = 0;

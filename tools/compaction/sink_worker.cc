@@ -77,7 +77,11 @@ Status SinkWorker::Run(std::span<const SinkTask> tasks,
   // What a run that failed left is forgotten.
   open_ = {.domain = domain_, .items = items_};
   REPRISE_RETURN_IF_ERROR(ReadItems(tasks, reports));
-  for (SinkItem& item : *items_) PlanItem(&item);
+  for (SinkItem& item : *items_) {
+    if (item.report->result != SinkResult::kNotDone) continue;
+    item.tiers = item.task->tiers;
+    REPRISE_RETURN_IF_ERROR(PlanItem(&item));
+  }
   REPRISE_RETURN_IF_ERROR(CompareExisting());
   REPRISE_RETURN_IF_ERROR(Derive());
   REPRISE_RETURN_IF_ERROR(Drop());
@@ -101,7 +105,7 @@ Status SinkWorker::ReadItems(std::span<const SinkTask> tasks,
                              std::span<SinkReport> reports) {
   std::vector<SinkItem*> all;
   for (size_t i = 0; i < tasks.size(); ++i) {
-    items_->push_back({&tasks[i], &reports[i], {}, {}, {}});
+    items_->push_back({&tasks[i], &reports[i]});
     all.push_back(&items_->back());
   }
   REPRISE_RETURN_IF_ERROR(ReadFrom(ObjectSpace::kSegment, all));
@@ -141,16 +145,38 @@ Status SinkWorker::ReadFrom(ObjectSpace space, std::vector<SinkItem*> items) {
   return Status();
 }
 
-void SinkWorker::PlanItem(SinkItem* item) {
-  if (item->report->result != SinkResult::kNotDone) return;
-  if (item->task->wanted <= Tier::kExact) {
+Status SinkWorker::PlanItem(SinkItem* item) {
+  REPRISE_ASSIGN_OR_RETURN(
+      SinkChoice choice,
+      ChooseSink(item->set, item->segment.is_tail(), item->tiers,
+                 [&](Tier tier) { return CanMake(item, tier); }));
+  item->plan = std::move(choice.plan);
+  item->tier = choice.tier;
+  if (item->plan.way != SinkWay::kNothing) return Status();
+  if (item->skips.empty()) {
     item->Settle(SinkResult::kNothingToDo);
-    return;
+  } else {
+    item->Settle(SinkResult::kSkipped, item->skips);
   }
-  item->plan = PlanSink(item->set, item->segment.is_tail(), item->task->wanted);
-  if (item->plan.way == SinkWay::kNothing) {
-    item->Settle(SinkResult::kNothingToDo);
+  return Status();
+}
+
+Result<bool> SinkWorker::CanMake(SinkItem* item, Tier tier) {
+  Result<TierCodec> codec =
+      FailedPreconditionError("no ladder says how to encode");
+  if (item->task->ladder != nullptr) {
+    codec = shared_.shelf->ForTier(domain_, item->segment.model,
+                                   *item->task->ladder, tier);
   }
+  if (codec.ok()) {
+    item->codec = *std::move(codec);
+    return true;
+  }
+  const Status& status = codec.status();
+  if (IsStoreFailure(status)) return status;
+  if (!item->skips.empty()) item->skips += "; ";
+  item->skips += Text(status);
+  return false;
 }
 
 // --- Without a codec. ---
@@ -158,16 +184,26 @@ void SinkWorker::PlanItem(SinkItem* item) {
 // Another's rendition of this tier is as little trusted as one of ours.
 Status SinkWorker::CompareExisting() {
   for (SinkItem& item : *items_) {
-    if (item.plan.way != SinkWay::kDrop || !item.plan.is_apart) continue;
-    REPRISE_RETURN_IF_ERROR(shared_.Pass(0));
-    const Status status = Compare(&item);
-    if (IsStoreFailure(status)) return status;
-    if (status.ok()) continue;
-    // It can't be decoded: made anew, out of what is better.
-    item.plan.there = nullptr;
-    item.plan.way = SinkWay::kEncode;
+    while (item.plan.way == SinkWay::kDrop && item.plan.is_apart) {
+      REPRISE_RETURN_IF_ERROR(shared_.Pass(0));
+      const Status status = Compare(&item);
+      if (IsStoreFailure(status)) return status;
+      if (status.ok()) break;
+      REPRISE_RETURN_IF_ERROR(PlanAnew(&item));
+    }
   }
   return Status();
+}
+
+// Made anew, out of what is better; or, as any tier that can't be made, passed
+// over.
+Status SinkWorker::PlanAnew(SinkItem* item) {
+  item->plan.there = nullptr;
+  item->plan.way = SinkWay::kEncode;
+  REPRISE_ASSIGN_OR_RETURN(const bool can, CanMake(item, item->tier));
+  if (can) return Status();
+  std::erase_if(item->tiers, [&](Tier tier) { return tier >= item->tier; });
+  return PlanItem(item);
 }
 
 Status SinkWorker::Compare(SinkItem* item) {
@@ -176,11 +212,10 @@ Status SinkWorker::Compare(SinkItem* item) {
   REPRISE_RETURN_IF_ERROR(LoadFrames(shared_, item, *item->plan.there, &there));
   REPRISE_ASSIGN_OR_RETURN(const auto model,
                            shared_.shelf->Model(domain_, item->segment.model));
-  const Tier wanted = item->task->wanted;
   const LadderTier* const rung = item->task->ladder == nullptr
                                      ? nullptr
-                                     : item->task->ladder->Find(wanted);
-  const double limit = rung == nullptr ? DefaultMaxRelativeError(wanted)
+                                     : item->task->ladder->Find(item->tier);
+  const double limit = rung == nullptr ? DefaultMaxRelativeError(item->tier)
                                        : rung->max_relative_error;
   bool has_source = false;
   for (const Rendition* each : item->plan.sources) {
@@ -211,7 +246,7 @@ Status SinkWorker::Derive() {
   std::map<std::pair<Tier, Tier>, std::vector<SinkItem*>> calls;
   for (SinkItem& item : *items_) {
     if (item.plan.way != SinkWay::kDerive) continue;
-    calls[{item.plan.sources[0]->tier, item.task->wanted}].push_back(&item);
+    calls[{item.plan.sources[0]->tier, item.tier}].push_back(&item);
   }
   for (const auto& [tiers, items] : calls) {
     std::vector<SegmentId> segments;
@@ -265,7 +300,7 @@ Status SinkWorker::Drop() {
     if (is_derived) {
       const Rendition& source = *item->plan.sources[0];
       for (const StagePrefix& prefix : PrefixesOf(source)) {
-        if (prefix.tier != item->task->wanted) continue;
+        if (prefix.tier != item->tier) continue;
         derived = Offer{&source, prefix}.Cut();
       }
     }
@@ -285,22 +320,11 @@ Status SinkWorker::Encode(SinkItem* item) {
     item->Settle(SinkResult::kUnreadable, Text(model.status()));
     return Status();
   }
-  if (item->task->ladder == nullptr) {
-    item->Settle(SinkResult::kSkipped, "no ladder says how to encode");
-    return Status();
-  }
-  auto codec = shared_.shelf->ForTier(domain_, **model, *item->task->ladder,
-                                      item->task->wanted);
-  if (IsStoreFailure(codec.status())) return codec.status();
-  if (!codec.ok()) {
-    item->Settle(SinkResult::kSkipped, Text(codec.status()));
-    return Status();
-  }
   for (const Rendition* source : item->plan.sources) {
     MadeRendition made;
     made.item = item;
     made.model = *model;
-    made.codec = *codec;
+    made.codec = item->codec;
     const Status status = EncodeFrom(*source, item, &made);
     if (status.ok()) return status;
     if (IsStoreFailure(status)) return status;
@@ -315,7 +339,7 @@ Status SinkWorker::EncodeFrom(const Rendition& source, SinkItem* item,
   REPRISE_RETURN_IF_ERROR(LoadFrames(shared_, item, source, &loaded));
   Rendition& rendition = made->rendition;
   rendition.id = DrawRenditionId();
-  rendition.tier = item->task->wanted;
+  rendition.tier = item->tier;
   // The values were computed from what the source is worth, whatever is said of
   // the new ones.
   rendition.basis = source.effective();

@@ -37,10 +37,14 @@ class SinkWorker {
   Status ReadItems(std::span<const SinkTask> tasks,
                    std::span<SinkReport> reports);
   Status ReadFrom(ObjectSpace space, std::vector<SinkItem*> items);
-  void PlanItem(SinkItem* item);
+  // For the first of its tiers that can be had.
+  Status PlanItem(SinkItem* item);
+  Result<bool> CanMake(SinkItem* item, Tier tier);
 
   // --- Without a codec. ---
   Status CompareExisting();
+  // After the rendition of its tier turned out not to be readable.
+  Status PlanAnew(SinkItem* item);
   Status Compare(SinkItem* item);
   Status Derive();
   Status Drop();

@@ -9,6 +9,7 @@
 #include "tools/compaction/sink_plan.h"
 
 namespace reprise {
+
 Tier LowestWithFrames(const Policy& policy) {
   Tier lowest = Tier::kTokens;
   for (const PolicyRung& rung : policy.rungs) {
@@ -42,7 +43,7 @@ Status SpaceSurvey::Step() {
     ++step_done_;
     SessionRenditions& all = current_->renditions;
     if (all.has_entry()) {
-      Measure(all.use(), all.record());
+      REPRISE_RETURN_IF_ERROR(Measure(all.use(), all.record()));
       all.Pop();
     } else if (!all.done()) {
       REPRISE_RETURN_IF_ERROR(all.Read());
@@ -78,49 +79,62 @@ Status SpaceSurvey::NextSession() {
   session.sink_to = LowestWithFrames(policy);
   session.facts.idle_ms = IdleMs(walked_->info, options_.now_ms);
   session.facts.tokens = record.token_count;
-  std::optional<TierWay> way;
-  if (session.sink_to > Tier::kExact && session.sink_to < Tier::kTokens) {
-    const Result<TierWay> made =
-        check_(record.domain, record.model,
-               *FindLadder(rules_->ladders, policy.ladder), session.sink_to);
-    if (made.ok()) {
-      way = *made;
-    } else if (!SkipsTier(made.status())) {
-      return made.status();
-    }
+  std::vector<Tier> tiers;
+  if (session.sink_to != Tier::kTokens) {
+    tiers = TiersDownTo(policy, session.sink_to);
   }
+  REPRISE_ASSIGN_OR_RETURN(
+      auto ways,
+      WaysOf(record, *FindLadder(rules_->ladders, policy.ladder), tiers));
   const bool ends_in_tokens = policy.rungs.back().tier == Tier::kTokens;
   // Set to what it holds once that is known.
   session.facts.tokens_free_bytes = ends_in_tokens ? 1 : 0;
-  current_ = Current{std::move(session), record.model, std::move(way),
-                     SessionRenditions(catalogue_, record)};
+  current_ = Current{std::move(session), record.model, std::move(tiers),
+                     std::move(ways), SessionRenditions(catalogue_, record)};
   walked_.reset();
   return Status();
 }
 
-void SpaceSurvey::Measure(const SegmentUse& use, const HeadRecord& record) {
-  if (record.version == 0) return;
+Result<std::map<Tier, TierWay>> SpaceSurvey::WaysOf(
+    const SessionRecord& record, const Ladder& ladder,
+    const std::vector<Tier>& tiers) const {
+  std::map<Tier, TierWay> ways;
+  for (const Tier tier : tiers) {
+    Result<TierWay> made = check_(record.domain, record.model, ladder, tier);
+    if (made.ok()) {
+      ways[tier] = *std::move(made);
+    } else if (!SkipsTier(made.status())) {
+      return made.status();
+    }
+  }
+  return ways;
+}
+
+Status SpaceSurvey::Measure(const SegmentUse& use, const HeadRecord& record) {
+  if (record.version == 0) return Status();
   const Result<RenditionSet> set = DecodeRenditionSet(record.value.view());
-  if (!set.ok()) return;
+  if (!set.ok()) return Status();
+  const auto& ways = current_->ways;
+  REPRISE_ASSIGN_OR_RETURN(
+      const SinkChoice choice,
+      ChooseSink(*set, use.is_tail, current_->tiers,
+                 [&](Tier tier) { return ways.contains(tier); }));
   SessionFacts* const facts = &current_->session.facts;
   const uint64_t bytes = StoredBytes(*set);
   facts->bytes += bytes;
   ratios_.Add(current_->model, *set);
-  if (!IsOwn(current_->renditions.domain(), use.id)) return;
+  if (!IsOwn(current_->renditions.domain(), use.id)) return Status();
   facts->own_bytes += bytes;
   ++current_->session.own_segments;
-  const Tier tier = current_->session.sink_to;
-  if (tier == Tier::kExact || tier == Tier::kTokens) return;
-  const SinkPlan sink = PlanSink(*set, use.is_tail, tier);
-  uint64_t after = RemainingBytes(*set, sink, tier);
-  if (sink.way == SinkWay::kEncode) {
-    if (!current_->way) return;
+  uint64_t after = RemainingBytes(*set, choice.plan, choice.tier);
+  if (choice.plan.way == SinkWay::kEncode) {
     after += ratios_
-                 .Of(current_->model, *current_->way, tier, 1,
-                     sink.sources[0]->raw_bytes)
+                 .Of(current_->model, ways.at(choice.tier), choice.tier, 1,
+                     choice.plan.sources[0]->raw_bytes)
                  .bytes;
   }
   facts->sink_frees_bytes += bytes - std::min(bytes, after);
+  return Status();
 }
 
 // A lease counts as sharing it.

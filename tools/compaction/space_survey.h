@@ -5,12 +5,14 @@
 #define REPRISE_TOOLS_COMPACTION_SPACE_SURVEY_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "store/catalogue.h"
+#include "store/ladder.h"
 #include "store/policy.h"
 #include "store/policy_rules.h"
 #include "tools/compaction/plan.h"
@@ -28,6 +30,7 @@ struct SurveyedSession {
   DomainId tenant;
   std::string name;
   // The lowest tier with frames of its policy; tokens: its policy has none.
+  // Where it can't be made the next better one counts.
   Tier sink_to = Tier::kTokens;
   uint64_t own_segments = 0;  // and tails, that no other session refers to
   SessionFacts facts;         // index: the position in SpaceSurvey::sessions()
@@ -45,8 +48,8 @@ class SpaceSurvey {
     // and a later survey sees the others.
     uint32_t max_sessions = 100'000;
   };
-  // Neither is owned; both must outlive this. A tier that `check` refuses frees
-  // nothing.
+  // Neither is owned; both must outlive this. A tier that `check` refuses is
+  // passed over.
   SpaceSurvey(Catalogue* catalogue, const PolicyRules* rules, TierCheck check,
               const Options& options);
 
@@ -67,12 +70,18 @@ class SpaceSurvey {
   struct Current {
     SurveyedSession session;
     ModelId model;
-    std::optional<TierWay> way;  // to session.sink_to; none: it can't be made
+    // session.sink_to and the better tiers of its policy, and of them those
+    // that can be made.
+    std::vector<Tier> tiers;
+    std::map<Tier, TierWay> ways;
     SessionRenditions renditions;
   };
 
   Status NextSession();
-  void Measure(const SegmentUse& use, const HeadRecord& record);
+  Result<std::map<Tier, TierWay>> WaysOf(const SessionRecord& record,
+                                         const Ladder& ladder,
+                                         const std::vector<Tier>& tiers) const;
+  Status Measure(const SegmentUse& use, const HeadRecord& record);
   void Keep(SurveyedSession session);
   void SortOut();
 

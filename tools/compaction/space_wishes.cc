@@ -65,6 +65,8 @@ Status SpaceWishes::AddTasks(const SpaceChoice& choice, Batch* batch) {
   const Tier lowest =
       choice.to_tokens ? policy->rungs.back().tier : LowestWithFrames(*policy);
   if (tier != lowest) return Status();
+  std::vector<Tier> tiers{tier};
+  if (!choice.to_tokens) tiers = TiersDownTo(*policy, tier);
   const Ladder* const ladder = FindLadder(rules_->ladders, policy->ladder);
   SessionSegments segments(catalogue_, record);
   std::vector<SegmentUse> uses;
@@ -77,7 +79,7 @@ Status SpaceWishes::AddTasks(const SpaceChoice& choice, Batch* batch) {
     REPRISE_RETURN_IF_ERROR(read);
     for (const SegmentUse& use : uses) {
       if (!survey_.IsOwn(segments.domain(), use.id)) continue;
-      batch->tasks.push_back({segments.domain(), use.id, tier, ladder});
+      batch->tasks.push_back({segments.domain(), use.id, tiers, ladder});
     }
   }
   return Status();

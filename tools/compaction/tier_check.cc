@@ -14,14 +14,9 @@ TierCheck MakeTierCheck(Catalogue* catalogue) {
   auto shelf = std::make_shared<CodecShelf>(catalogue);
   return [shelf](const DomainId& domain, const ModelId& id,
                  const Ladder& ladder, Tier tier) -> Result<TierWay> {
-    const auto read = shelf->Model(domain, id);
-    if (!read.ok()) {
-      return read.status().WithContext("ladder " + ladder.name + ": tier " +
-                                       std::string(TierName(tier)));
-    }
-    const std::shared_ptr<const SegmentModel>& model = *read;
     REPRISE_ASSIGN_OR_RETURN(const TierCodec made,
-                             shelf->ForTier(domain, *model, ladder, tier));
+                             shelf->ForTier(domain, id, ladder, tier));
+    REPRISE_ASSIGN_OR_RETURN(const auto model, shelf->Model(domain, id));
     TierWay way;
     way.codec = made.choice.codec->id();
     way.choice = ladder.Find(tier)->codec_choice;

@@ -34,7 +34,9 @@ SessionWish WishOf(const PolicyRules& rules, const WalkedSession& session,
     return wish;
   }
   wish.ladder = policy->ladder;
-  wish.wanted = WantedOf(WantedTier(*policy, IdleMs(session.info, now_ms)));
+  const Tier wanted = WantedTier(*policy, IdleMs(session.info, now_ms));
+  wish.wanted = WantedOf(wanted);
+  wish.tiers = TiersDownTo(*policy, wanted);
   return wish;
 }
 

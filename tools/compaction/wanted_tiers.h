@@ -29,6 +29,9 @@ namespace reprise {
 // What one session asks for.
 struct SessionWish {
   Wanted wanted = Wanted::kLeftAlone;
+  // What it asks for, and where it may sink when that can't be made: as of
+  // TiersDownTo.
+  std::vector<Tier> tiers;
   std::string ladder;  // of its policy; empty when it is left alone
   bool is_pinned = false;
   bool is_expired = false;  // its TTL is over: to be removed

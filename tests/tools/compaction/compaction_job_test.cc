@@ -154,9 +154,33 @@ TEST_F(CompactionJobTest, WhyASegmentKeepsWhatItHasIsCounted) {
   const CompactionProgress progress = running->job->Progress();
   EXPECT_EQ(CountOf(progress, SinkResult::kSkipped), 2u * kSessions);
   ASSERT_EQ(progress.reasons.size(), 1u);
-  EXPECT_NE(progress.reasons.begin()->first.find("no profile"),
+  EXPECT_NE(progress.reasons.begin()->first.first.find("no profile"),
             std::string::npos);
   EXPECT_EQ(progress.reasons.begin()->second, 2u * kSessions);
+}
+
+TEST_F(CompactionJobTest, WhatSinksToAnotherTierIsCountedWithTheReason) {
+  rules_.ladders.push_back({"holes",
+                            {{Tier::kExact, "exact"},
+                             {Tier::kNear, "tsc:bits=8"},
+                             {Tier::kCoarse, "klt:tier=coarse"}}});
+  rules_.policy = *ParsePolicy("holes: exact 1m, near 1h, coarse");
+  clock_.AdvanceMs(2 * kHourMs);
+  const auto running = Start(catalogue_.get());
+  REPRISE_ASSERT_OK(running.status());
+  REPRISE_ASSERT_OK(Finish(running->job.get()));
+  const CompactionProgress progress = running->job->Progress();
+  EXPECT_EQ(CountOf(progress, SinkResult::kEncoded), 2u * kSessions);
+  for (int s = 0; s < kSessions; ++s) EXPECT_EQ(TiersOf(NameOf(s)), kAllNear);
+  const auto json =
+      nlohmann::json::parse(CompactionJson(progress), nullptr, false);
+  const auto& reasons = json["kept_because"];
+  ASSERT_EQ(reasons.size(), 2u);
+  EXPECT_EQ(reasons[0]["segments"], kSessions);  // the tails
+  EXPECT_FALSE(reasons[0].contains("sunk_to"));
+  EXPECT_EQ(reasons[1]["segments"], 2 * kSessions);
+  EXPECT_EQ(reasons[1]["sunk_to"], "near");
+  EXPECT_EQ(reasons[1]["reason"], reasons[0]["reason"]);
 }
 
 TEST_F(CompactionJobTest, ASecondJobIsRefusedAndToldWhoHoldsIt) {

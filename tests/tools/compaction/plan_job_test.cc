@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "tests/support/klt_parts.h"
 #include "tests/tools/compaction/coded_state.h"
 #include "tools/compaction/plan.h"
+#include "tools/compaction/policy_wishes.h"
 #include "tools/compaction/segment_sinker.h"
 #include "tools/compaction/tier_check.h"
 
@@ -32,30 +34,16 @@ class PlanJobTest : public CatalogueFixture {
     return planner.plan();
   }
 
-  // All that a pass over the sessions asks for.
+  // All that policies ask for.
   void Run() {
-    WantedTiers wanted(catalogue_.get(), &rules_, {.now_ms = clock_.WallMs()});
-    while (!wanted.done()) REPRISE_ASSERT_OK(wanted.Step());
+    PolicyWishes wishes(catalogue_.get(), &rules_);
+    while (!wishes.ready()) REPRISE_ASSERT_OK(wishes.Prepare());
     std::vector<SinkTask> tasks;
-    SessionWalk walk(engine_.get());
-    while (true) {
-      const auto session = walk.Next();
-      REPRISE_ASSERT_OK(session.status());
-      if (!session->has_value()) break;
-      const SessionWish wish = WishOf(rules_, **session, clock_.WallMs());
-      SessionSegments segments(catalogue_.get(), (*session)->info.record);
-      std::vector<SegmentUse> uses;
-      while (!segments.done()) {
-        REPRISE_ASSERT_OK(segments.Next(&uses));
-        for (const SegmentUse& use : uses) {
-          const auto entry = wanted.Find(segments.domain(), use.id);
-          if (entry->wanted != wish.wanted || entry->is_visited) continue;
-          if (entry->wanted <= Wanted::kExact) continue;
-          wanted.Visit(segments.domain(), use.id);
-          tasks.push_back({segments.domain(), use.id, TierOf(entry->wanted),
-                           FindLadder(rules_.ladders, wish.ladder)});
-        }
-      }
+    for (bool is_last = false; !is_last;) {
+      const auto batch = wishes.Next(64);
+      REPRISE_ASSERT_OK(batch.status());
+      tasks.insert(tasks.end(), batch->tasks.begin(), batch->tasks.end());
+      is_last = batch->is_last;
     }
     SegmentSinker sinker(catalogue_.get(), {});
     REPRISE_ASSERT_OK(sinker.Sink(tasks, &reports_));
@@ -89,13 +77,28 @@ class PlanJobTest : public CatalogueFixture {
     EXPECT_EQ(after.total().bytes_now, after.total().bytes_after);
   }
 
-  Status ReadOne(const SegmentId& id, StoredSegment* out) {
-    const SegmentRef ref{id, ObjectSpace::kSegment};
-    std::vector<StoredSegment> stored;
-    REPRISE_RETURN_IF_ERROR(
-        ReadSegments(engine_.get(), tenant_, {&ref, 1}, {}, &stored));
-    *out = std::move(stored[0]);
-    return out->rendition_status;
+  // "tsc/near " for each rendition, segment by segment, then of the tail.
+  std::string Kept(const std::vector<TokenId>& tokens) {
+    std::string out;
+    for (const SegmentRecord& segment : ToySegments(coded_.model(), tokens)) {
+      const SegmentRef ref{segment.Id(), segment.is_tail()
+                                             ? ObjectSpace::kTail
+                                             : ObjectSpace::kSegment};
+      std::vector<StoredSegment> stored;
+      EXPECT_TRUE(
+          ReadSegments(engine_.get(), tenant_, {&ref, 1}, {}, &stored).ok());
+      EXPECT_TRUE(stored[0].rendition_status.ok());
+      for (const Rendition& each : stored[0].set.renditions) {
+        out += std::string(CodecIdName(each.codec)) + "/" +
+               std::string(TierName(each.effective())) + " ";
+      }
+    }
+    return out;
+  }
+  std::string NoProfile(const std::string& way, const std::string& codec) {
+    return way + ": there is no profile of codec " + codec + " for model " +
+           coded_.model().ShortHex() + "; `reprise calibrate " + codec +
+           "` makes one";
   }
 
   PolicyRules rules_;
@@ -137,9 +140,8 @@ TEST_F(PlanJobTest, Derived) {
   }
 }
 
-// A tier that can't be made is left out, not replaced: nothing sinks while it
-// is the one that is due, and what comes after it in the ladder is reached all
-// the same.
+// Nothing sinks while the only tier that is due can't be made, and what comes
+// after it in the ladder is reached all the same.
 TEST_F(PlanJobTest, ATierWithoutAProfileIsPassedOver) {
   rules_.ladders.push_back({"mixed",
                             {{Tier::kExact, "exact"},
@@ -147,27 +149,11 @@ TEST_F(PlanJobTest, ATierWithoutAProfileIsPassedOver) {
                              {Tier::kCoarse, "tsc:bits=4"},
                              {Tier::kArchive, "vq:centroids=16"}}});
   Save("a", 1, 128, "mixed: exact 1h, near 1d, coarse 30d, archive 1y, tokens");
-  const auto tiers = [this] {
-    std::string out;
-    for (const SegmentRecord& segment :
-         ToySegments(coded_.model(), ToyTokens(1, 128))) {
-      StoredSegment stored;
-      EXPECT_TRUE(ReadOne(segment.Id(), &stored).ok());
-      for (const Rendition& each : stored.set.renditions) {
-        out += std::string(CodecIdName(each.codec)) + "/" +
-               std::string(TierName(each.effective())) + " ";
-      }
-    }
-    return out;
-  };
-  const std::string of_model =
-      " for model " + coded_.model().ShortHex() + "; `reprise calibrate ";
+  const auto tiers = [this] { return Kept(ToyTokens(1, 128)); };
 
   clock_.AdvanceMs(2 * kHourMs);
   const std::string no_klt =
-      "ladder mixed: tier near by klt:tier=near: there is no profile of codec "
-      "klt" +
-      of_model + "klt` makes one";
+      NoProfile("ladder mixed: tier near by klt:tier=near", "klt");
   ASSERT_EQ(1u, Plan().skips.size());
   EXPECT_EQ(no_klt, Plan().skips[0].reason);
   ExpectItComesAsPlanned(0);
@@ -187,9 +173,7 @@ TEST_F(PlanJobTest, ATierWithoutAProfileIsPassedOver) {
   // One more that lacks it: what it has stays, by its name and its codec.
   clock_.AdvanceMs(40 * kDayMs);
   const std::string no_vq =
-      "ladder mixed: tier archive by vq:centroids=16: there is no profile of "
-      "codec vq" +
-      of_model + "vq` makes one";
+      NoProfile("ladder mixed: tier archive by vq:centroids=16", "vq");
   ASSERT_EQ(1u, Plan().skips.size());
   EXPECT_EQ(no_vq, Plan().skips[0].reason);
   ExpectItComesAsPlanned(0);
@@ -200,6 +184,88 @@ TEST_F(PlanJobTest, ATierWithoutAProfileIsPassedOver) {
   clock_.AdvanceMs(2 * kYearMs);
   ExpectItComesAsPlanned(0);
   EXPECT_EQ("", tiers());
+}
+
+// Two of its tiers need profiles.
+Ladder WithHoles() {
+  return {"holes",
+          {{Tier::kExact, "exact"},
+           {Tier::kNear, "tsc:bits=8"},
+           {Tier::kCoarse, "klt:tier=coarse"},
+           {Tier::kArchive, "vq:centroids=16"}}};
+}
+
+// What is due for a tier that can't be made sinks as if the ladder did not have
+// it: to the tier before, with its tail, and never up.
+TEST_F(PlanJobTest, WhatATierCanNotTakeSinksToTheOneBeforeIt) {
+  rules_.ladders.push_back(WithHoles());
+  const std::string_view policy =
+      "holes: exact 1h, near 1d, coarse 30d, archive 1y, tokens";
+  const auto a = ToyTokens(1, 150);
+  const auto b = ToyTokens(2, 128);
+  Save("a", 1, 150, policy);
+  // As bad as the tier that is due already, whatever can be made.
+  REPRISE_ASSERT_OK(coded_.Save("b", b, {.codec = "tsc:bits=4"}));
+  REPRISE_ASSERT_OK(
+      StatusOf(catalogue_->SetPolicy(tenant_, "b", {.policy = policy})));
+  const std::string no_klt =
+      NoProfile("ladder holes: tier coarse by klt:tier=coarse", "klt");
+  const std::string no_vq =
+      NoProfile("ladder holes: tier archive by vq:centroids=16", "vq");
+
+  clock_.AdvanceMs(2 * kDayMs);
+  CompactionPlan plan = Plan();
+  ASSERT_EQ(2u, plan.skips.size());
+  EXPECT_EQ(Tier::kExact, plan.skips[0].instead);
+  EXPECT_EQ(1u, plan.skips[0].segments);  // the tail
+  EXPECT_EQ(no_klt, plan.skips[1].reason);
+  EXPECT_EQ(Tier::kCoarse, plan.skips[1].tier);
+  EXPECT_EQ(Tier::kNear, plan.skips[1].instead);
+  EXPECT_EQ(2u, plan.skips[1].segments);
+  ASSERT_EQ(1u, plan.encodes.size());
+  EXPECT_EQ(Tier::kNear, plan.encodes[0].tier);
+  Run();
+  ASSERT_EQ(5u, reports_.size());
+  int encoded = 0;
+  for (const SinkReport& each : std::span(reports_).first(3)) {
+    EXPECT_EQ(no_klt, each.reason);
+    const bool is_segment = each.result == SinkResult::kEncoded;
+    encoded += is_segment ? 1 : 0;
+    EXPECT_EQ(is_segment ? Tier::kNear : Tier::kExact, each.instead);
+    EXPECT_TRUE(is_segment || each.result == SinkResult::kSkipped);
+  }
+  EXPECT_EQ(2, encoded);  // and the tail skipped
+  EXPECT_EQ(SinkResult::kNothingToDo, reports_[3].result);
+  EXPECT_EQ("", reports_[3].reason);
+  EXPECT_EQ("tsc/near tsc/near exact/exact ", Kept(a));
+  EXPECT_EQ("tsc/coarse tsc/coarse ", Kept(b));
+  // That was all: the plan from here on has nothing to do, and says why.
+  ExpectItComesAsPlanned(0);
+  ASSERT_EQ(1u, Plan().skips.size());
+  EXPECT_EQ(3u, Plan().skips[0].segments);
+
+  // Two that are due can't be made: it stays where the third one is.
+  clock_.AdvanceMs(40 * kDayMs);
+  plan = Plan();
+  ASSERT_EQ(2u, plan.skips.size());
+  EXPECT_EQ(3u, plan.skips[0].segments);
+  EXPECT_EQ(no_vq, plan.skips[1].reason);
+  EXPECT_EQ(5u, plan.skips[1].segments);
+  ExpectItComesAsPlanned(0);
+  EXPECT_EQ(no_vq + "; " + no_klt, reports_[0].reason);
+  EXPECT_EQ(SinkResult::kSkipped, reports_[0].result);
+  EXPECT_EQ(no_vq, reports_[3].reason);
+  EXPECT_EQ("tsc/near tsc/near exact/exact ", Kept(a));
+  EXPECT_EQ("tsc/coarse tsc/coarse ", Kept(b));
+
+  // It goes on once the lack is over.
+  REPRISE_ASSERT_OK(StatusOf(catalogue_->PutProfile(
+      tenant_, coded_.model(), CodecId::kKlt,
+      EncodeKltProfile(PlainKltParts(coded_.spec())), true)));
+  Run();
+  EXPECT_EQ("klt/coarse klt/coarse ", Kept(a));
+  EXPECT_EQ(no_vq, reports_[0].reason);
+  EXPECT_EQ(Tier::kCoarse, reports_[0].instead);
 }
 
 TEST_F(PlanJobTest, SaysWhatWasMeasuredOfEachTier) {

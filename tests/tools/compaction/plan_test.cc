@@ -196,13 +196,30 @@ TEST_F(PlanTest, TheRateIsTheCallersOrAssumed) {
 TEST_F(PlanTest, ATierThatCanNotBeMadeIsSkippedWithTheReason) {
   Save("a", a_);
   no_way_[Tier::kCoarse] = "there is no profile";
-  const CompactionPlan plan = Plan(kDayMs);
+  CompactionPlan plan = Plan(kDayMs);
   ASSERT_EQ(1u, plan.skips.size());
   EXPECT_EQ("there is no profile", plan.skips[0].reason);
   EXPECT_EQ("default", plan.skips[0].ladder);
   EXPECT_EQ(Tier::kCoarse, plan.skips[0].tier);
+  EXPECT_EQ(Tier::kNear, plan.skips[0].instead);
   EXPECT_EQ(2u, plan.skips[0].segments);
   EXPECT_EQ(FrameBytes(), plan.skips[0].bytes);
+  EXPECT_EQ(2u, Row(plan, Tier::kNear).segments_after);
+  ASSERT_EQ(1u, plan.encodes.size());
+  EXPECT_EQ(Tier::kNear, plan.encodes[0].tier);
+  EXPECT_NE(std::string::npos, PlanText(plan).find(" sink to near\n"));
+  EXPECT_EQ("near", PlanJson(plan)["skipped"][0]["instead"]);
+  // Nor can the one before it: then it stays.
+  no_way_[Tier::kNear] = "of neither";
+  plan = Plan(kDayMs);
+  ASSERT_EQ(2u, plan.skips.size());
+  EXPECT_EQ("of neither", plan.skips[0].reason);
+  for (const PlanSkip& skip : plan.skips) {
+    EXPECT_EQ(Tier::kExact, skip.instead);
+    EXPECT_EQ(2u, skip.segments);
+  }
+  EXPECT_NE(std::string::npos, PlanText(plan).find(" stay as they are\n"));
+  EXPECT_TRUE(PlanJson(plan)["skipped"][0]["instead"].is_null());
   EXPECT_EQ(2u, Row(plan, Tier::kExact).segments_after);
   EXPECT_EQ(plan.total().bytes_now, plan.total().bytes_after);
   EXPECT_TRUE(plan.encodes.empty());

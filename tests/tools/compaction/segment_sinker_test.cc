@@ -47,7 +47,7 @@ class SegmentSinkerTest : public CatalogueFixture {
   std::vector<SinkTask> Tasks(Tier wanted) const {
     std::vector<SinkTask> tasks;
     for (const SegmentRecord& segment : segments_) {
-      tasks.push_back({tenant_, segment.Id(), wanted, ladder_});
+      tasks.push_back({tenant_, segment.Id(), {wanted}, ladder_});
     }
     return tasks;
   }
@@ -533,6 +533,32 @@ TEST_F(SegmentSinkerTest, WhatIsDamagedIsMadeFromTheNextBest) {
   SetExtraCodec(nullptr);
 }
 
+// A rendition of the tier is there, can't be decoded, and can't be made anew:
+// then the tier is passed over as any other that can't be made.
+TEST_F(SegmentSinkerTest, WhatIsThereAndDamagedIsPassedOverWithoutACodec) {
+  StartAgain({.codec = "tsc:bits=4"});
+  Save(catalogue_.get());
+  ASSERT_EQ(TiersOf(0), (std::vector<Tier>{Tier::kExact, Tier::kCoarse}));
+  RemoveFrames(Stored(0)[1], 0);
+  const Ladder near = OneTier(Tier::kNear, "tsc:bits=8", 1);
+  ladder_ = &near;
+  std::vector<SinkTask> tasks = Tasks(Tier::kCoarse);
+  for (SinkTask& task : tasks) task.tiers.push_back(Tier::kNear);
+  SegmentSinker sinker(catalogue_.get(), {});
+  std::vector<SinkReport> reports;
+  REPRISE_ASSERT_OK(sinker.Sink(tasks, &reports));
+  EXPECT_EQ(reports[0].result, SinkResult::kEncoded);
+  EXPECT_EQ(reports[0].reason, "ladder one: no codec makes tier coarse");
+  EXPECT_EQ(reports[0].instead, Tier::kNear);
+  EXPECT_EQ(TiersOf(0)[0], Tier::kNear);
+  // The other one needs no codec.
+  EXPECT_EQ(reports[1].result, SinkResult::kDropped);
+  EXPECT_EQ(reports[1].reason, "");
+  EXPECT_EQ(TiersOf(1), std::vector<Tier>{Tier::kCoarse});
+  // A tail goes as far as segments can be made to.
+  EXPECT_EQ(reports[2].result, SinkResult::kSkipped);
+}
+
 TEST_F(SegmentSinkerTest, AnotherWritersRenditionIsComparedFirst) {
   StartAgain({.codec = "tsc:bits=8"});
   Save(catalogue_.get());
@@ -740,7 +766,7 @@ TEST_F(SegmentSinkerTest, ManySessionsOnSeveralThreads) {
     REPRISE_ASSERT_OK((s % 2 == 0 ? worker : beside).Save(name, tokens));
     for (const SegmentId& id : SegmentIdsOf(worker.model(), tokens)) {
       tasks.push_back(
-          {s % 2 == 0 ? tenant_ : other, id, Tier::kCoarse, ladder_});
+          {s % 2 == 0 ? tenant_ : other, id, {Tier::kCoarse}, ladder_});
     }
   }
   SegmentSinker sinker(catalogue_.get(), {.threads = 4, .batch_bytes = 4096});

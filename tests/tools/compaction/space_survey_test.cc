@@ -24,7 +24,9 @@ class SpaceSurveyTest : public CatalogueFixture {
         catalogue == nullptr ? catalogue_.get() : catalogue, &rules_,
         [this](const DomainId&, const ModelId&, const Ladder& ladder,
                Tier tier) -> Result<TierWay> {
-          if (!can_encode_) return FailedPreconditionError("no profile");
+          if (tier > lowest_encoded_) {
+            return FailedPreconditionError("no profile");
+          }
           return TierWay{CodecId::kTsc, ladder.Find(tier)->codec_choice, 16};
         },
         options);
@@ -63,7 +65,7 @@ class SpaceSurveyTest : public CatalogueFixture {
   }
 
   PolicyRules rules_;
-  bool can_encode_ = true;
+  Tier lowest_encoded_ = Tier::kArchive;
   int failed_ = 0;
   const std::vector<TokenId> a_ = ToyTokens(1, 200);
 };
@@ -115,10 +117,33 @@ TEST_F(SpaceSurveyTest, WhatSinkingFreesIsCountedOrEstimated) {
   EXPECT_EQ(Tier::kNear, sessions["exact"].sink_to);
   EXPECT_EQ(exact.own_bytes - 2 * 17, exact.sink_frees_bytes);
   EXPECT_EQ(0u, exact.tokens_free_bytes);
-  can_encode_ = false;
+  lowest_encoded_ = Tier::kExact;
   EXPECT_EQ(0u, ByName(Survey())["exact"].facts.sink_frees_bytes);
   EXPECT_EQ(staged.sink_frees_bytes,
             ByName(Survey())["staged"].facts.sink_frees_bytes);
+}
+
+// As if the policy did not name the tier: then the tail stays too.
+TEST_F(SpaceSurveyTest, WhatCanNotBeMadeIsMeasuredByTheTierBeforeIt) {
+  Save("a", ToyTokens(1, 150));
+  SetPolicy("a", "series: exact 1d, near 30d, coarse");
+  const auto freed = [this] {
+    return ByName(Survey())["a"].facts.sink_frees_bytes;
+  };
+  const uint64_t with_tail = freed();
+  lowest_encoded_ = Tier::kNear;
+  const uint64_t without_tail = freed();
+  std::vector<ObjectStore::Listed> tails;
+  REPRISE_ASSERT_OK(
+      engine_->List(ObjectSpace::kTailFrame, "", "", 100, &tails));
+  uint64_t of_tail = 0;
+  for (const auto& object : tails) of_tail += object.bytes;
+  EXPECT_GT(of_tail, 0u);
+  EXPECT_GT(without_tail, 0u);
+  // Coarse is at 4.5 bits a value: 9 bytes where near takes 17.
+  EXPECT_EQ(with_tail - of_tail, without_tail + 2 * (17 - 9));
+  lowest_encoded_ = Tier::kExact;
+  EXPECT_EQ(0u, freed());
 }
 
 TEST_F(SpaceSurveyTest, WhatIsToBeLeftAloneIsLeftOut) {

@@ -85,7 +85,7 @@ class SpaceWishesTest : public CatalogueFixture {
           continue;
         }
         text += std::string(1, static_cast<char>('a' + i)) + ">" +
-                std::string(TierName(task.wanted)) + " ";
+                std::string(TierName(task.tiers[0])) + " ";
       }
     }
     return text;
@@ -99,14 +99,17 @@ TEST_F(SpaceWishesTest, TheLeastValueSinksAsFarAsItsPolicyEverLetsIt) {
   const uint64_t before = FrameBytes();
   // A stage of the three is left of each that sinks: two free a third of all.
   auto wishes = Wishes(70);
-  EXPECT_EQ("a>archive b>archive ", Short(TasksOf(wishes.get())));
+  const std::vector<SinkTask> asked = TasksOf(wishes.get());
+  EXPECT_EQ("a>archive b>archive ", Short(asked));
+  EXPECT_EQ((std::vector<Tier>{Tier::kArchive, Tier::kCoarse, Tier::kNear}),
+            asked[0].tiers);
   EXPECT_EQ(4u, wishes->total());
   EXPECT_TRUE(wishes->plan().is_enough);
   std::vector<SinkOutcome> out;
   for (const SinkTask& task : TasksOf(Wishes(70).get())) {
     const std::vector<SegmentId> ids = {task.segment};
     REPRISE_ASSERT_OK(catalogue_->DeriveRenditions(
-        task.domain, ids, {Tier::kNear, task.wanted}, &out));
+        task.domain, ids, {Tier::kNear, task.tiers[0]}, &out));
     REPRISE_ASSERT_OK(
         catalogue_->DropRenditions(task.domain, ids, Tier::kNear, &out));
   }

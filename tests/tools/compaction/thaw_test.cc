@@ -20,7 +20,7 @@ class ThawTest : public testing::Test {
     std::vector<SinkTask> tasks;
     for (const SegmentRecord& segment :
          ToySegments(IdOf(worker_.model), tokens_)) {
-      tasks.push_back({tenant_, segment.Id(), Tier::kTokens, nullptr});
+      tasks.push_back({tenant_, segment.Id(), {Tier::kTokens}, nullptr});
     }
     SegmentSinker sinker(daemon_.catalogue(), {});
     std::vector<SinkReport> reports;
