@@ -30,7 +30,12 @@ _MISSING = """
 
 def _arguments(ctx, compiler, compilation):
     args = ["-x", "cu", "-c", "-std=c++20", "-ccbin", compiler]
-    args += ["-Xcompiler", "-fPIC,-Wall,-Wno-maybe-uninitialized"]
+    args += ["-Xcompiler", "-fPIC,-Wall"]
+    if "clang" in compiler:
+        # Designators as nvcc hands them on.
+        args += ["-Xcompiler", "-Wno-gnu-designator"]
+    else:
+        args += ["-Xcompiler", "-Wno-maybe-uninitialized"]
     # 2810: it takes an assignment of a nodiscard value for a value ignored.
     args += ["--expt-relaxed-constexpr", "-diag-suppress", "2810"]
     args += ["-lineinfo"] + _ARITHMETIC

@@ -74,8 +74,11 @@ Status SessionSegments::Next(std::vector<SegmentUse>* out) {
   for (const SegmentId& id : commit.segments) out->push_back({id, false});
   if (!commit.tail.IsZero()) out->push_back({commit.tail, true});
   std::ranges::sort(*out, {}, &SegmentUse::id);
-  const auto same = std::ranges::unique(*out, {}, &SegmentUse::id);
-  out->erase(same.begin(), same.end());
+  out->erase(std::unique(out->begin(), out->end(),
+                         [](const SegmentUse& a, const SegmentUse& b) {
+                           return a.id == b.id;
+                         }),
+             out->end());
   std::erase_if(*out, [this](const SegmentUse& use) {
     return std::ranges::binary_search(seen_, SegmentHash(domain_, use.id));
   });
