@@ -28,8 +28,9 @@ Status TaskPool::Submit(Task task) {
     if (queue_.size() > idle_ && threads_.size() < options_.threads) {
       threads_.emplace_back([this] { Work(); });
     }
+    // Under the mutex: the pool may go as soon as the task has run.
+    changed_.notify_one();
   }
-  changed_.notify_one();
   return Status();
 }
 
