@@ -1,7 +1,5 @@
 #include "codec/klt_codec.h"
 
-#include <bit>
-
 #include "base/limits.h"
 #include "codec/klt_decode.h"
 #include "codec/klt_encode.h"
@@ -13,25 +11,6 @@
 
 namespace reprise {
 namespace {
-
-// The defaults for null; the codec's own class is told by its id.
-Result<const KltOptions*> OwnOptions(const CodecOptions* options) {
-  static const KltOptions& defaults = *new KltOptions;
-  if (options == nullptr) return &defaults;
-  if (options->codec() != CodecId::kKlt) {
-    return InvalidArgumentError(CatMessage("klt: the options are of codec ",
-                                           CodecIdName(options->codec())));
-  }
-  return static_cast<const KltOptions*>(options);
-}
-
-Status CheckKeepsAll(const EncodeRequest& request) {
-  const TokenMask all = FirstTokens(request.info.token_count);
-  if ((request.kept & all) == all) return Status();
-  return UnimplementedError(
-      CatMessage("klt: can't drop tokens, ", std::popcount(request.kept & all),
-                 " are to be kept of ", request.info.token_count));
-}
 
 Tier TierOfStage(uint32_t stage) {
   if (stage == 0) return Tier::kArchive;
@@ -45,7 +24,7 @@ Tier KltCodec::tier(const CodecOptions* options) const {
 }
 
 uint32_t KltCodec::stage_count(const CodecOptions* options) const {
-  const Result<const KltOptions*> own = OwnOptions(options);
+  const Result<const KltOptions*> own = OwnKltOptions(options);
   return own.ok() ? (*own)->stages : KltOptions().stages;
 }
 
@@ -93,26 +72,9 @@ Status KltCodec::EncodeStages(const EncodeRequest& request,
                               CodecScratch* scratch,
                               std::span<FrameBuilder* const> builders) const {
   REPRISE_RETURN_IF_ERROR(CheckEncodeRequest(request));
-  REPRISE_RETURN_IF_ERROR(CheckKeepsAll(request));
-  REPRISE_ASSIGN_OR_RETURN(const KltOptions* options,
-                           OwnOptions(request.options));
-  if (request.info.stage != 0) {
-    return InvalidArgumentError(
-        CatMessage("klt: stage is ", request.info.stage, ", 0 is wanted"));
-  }
-  if (builders.size() != options->stages) {
-    return InvalidArgumentError(
-        CatMessage("klt: makes ", options->stages, " frames by these options, ",
-                   builders.size(), " builders were given"));
-  }
-  REPRISE_ASSIGN_OR_RETURN(const KltProfile* profile,
-                           OwnKltProfile(request.profile));
-  REPRISE_ASSIGN_OR_RETURN(
-      const std::span<const KltGroup> groups,
-      profile->GroupsFor(request.info.layers, request.slices));
-  KltFrameEncoder(request, *options, *profile, groups, scratch->Keep<KltWork>(),
-                  builders)
-      .Run();
+  REPRISE_ASSIGN_OR_RETURN(const KltChoices choices, CheckKltChoices(request));
+  REPRISE_RETURN_IF_ERROR(CheckKltBuilders(choices, builders.size()));
+  KltFrameEncoder(request, choices, scratch->Keep<KltWork>(), builders).Run();
   return Status();
 }
 

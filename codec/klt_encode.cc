@@ -2,35 +2,80 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "base/limits.h"
 #include "codec/float_rows.h"
 #include "codec/klt_entropy_simd.h"
+#include "codec/klt_exponent.h"
 #include "codec/klt_rows.h"
 #include "codec/klt_step.h"
 #include "codec/klt_transform_simd.h"
 #include "codec/klt_turn.h"
+#include "codec/message.h"
 
 namespace reprise {
 namespace {
 
-// What keeps the log of a norm finite.
-constexpr double kLeastNorm = 0x1p-30;
+Status CheckKeepsAll(const EncodeRequest& request) {
+  const TokenMask all = FirstTokens(request.info.token_count);
+  if ((request.kept & all) == all) return Status();
+  return UnimplementedError(
+      CatMessage("klt: can't drop tokens, ", std::popcount(request.kept & all),
+                 " are to be kept of ", request.info.token_count));
+}
 
 }  // namespace
 
+Result<const KltOptions*> OwnKltOptions(const CodecOptions* options) {
+  static const KltOptions& defaults = *new KltOptions;
+  if (options == nullptr) return &defaults;
+  if (options->codec() != CodecId::kKlt) {
+    return InvalidArgumentError(CatMessage("klt: the options are of codec ",
+                                           CodecIdName(options->codec())));
+  }
+  return static_cast<const KltOptions*>(options);
+}
+
+Result<KltChoices> CheckKltChoices(const EncodeRequest& request) {
+  REPRISE_RETURN_IF_ERROR(CheckKeepsAll(request));
+  KltChoices choices;
+  REPRISE_ASSIGN_OR_RETURN(choices.options, OwnKltOptions(request.options));
+  if (request.info.stage != 0) {
+    return InvalidArgumentError(
+        CatMessage("klt: stage is ", request.info.stage, ", 0 is wanted"));
+  }
+  REPRISE_ASSIGN_OR_RETURN(choices.profile, OwnKltProfile(request.profile));
+  REPRISE_ASSIGN_OR_RETURN(
+      choices.groups,
+      choices.profile->GroupsFor(request.info.layers, request.slices));
+  return choices;
+}
+
+Status CheckKltBuilders(const KltChoices& choices, size_t count) {
+  if (count == choices.options->stages) return Status();
+  return InvalidArgumentError(CatMessage("klt: makes ", choices.options->stages,
+                                         " frames by these options, ", count,
+                                         " builders were given"));
+}
+
+FrameInfo KltStageInfo(const EncodeRequest& request, const KltProfile& profile,
+                       uint32_t stage) {
+  FrameInfo info = request.info;
+  info.codec = CodecId::kKlt;
+  info.stage = static_cast<uint8_t>(stage);
+  info.profile = profile.id();
+  info.raw_bytes = RawBytesOf(request.slices, request.info.token_count);
+  return info;
+}
+
 KltFrameEncoder::KltFrameEncoder(const EncodeRequest& request,
-                                 const KltOptions& options,
-                                 const KltProfile& profile,
-                                 std::span<const KltGroup> groups,
-                                 KltWork* work,
+                                 const KltChoices& choices, KltWork* work,
                                  std::span<FrameBuilder* const> builders)
     : request_(request),
-      options_(options),
-      profile_(profile),
-      groups_(groups),
+      options_(*choices.options),
+      profile_(*choices.profile),
+      groups_(choices.groups),
       work_(work),
       builders_(builders),
       tokens_(request.info.token_count),
@@ -139,26 +184,19 @@ uint8_t KltFrameEncoder::ExponentOf(const Place& place, uint32_t token) const {
   const float* x = work_->x.data() + uint64_t{token} * place.stride();
   const float* mu = place.group->transform.mu();
   const float* weights = regressor.by_channel.data();
-  const double position = request_.info.first_token + double{1} + token;
   double sum =
-      regressor.constant + double{regressor.by_position} * std::log2(position);
+      KltSensitivityOf(regressor.constant, regressor.by_position,
+                       uint64_t{request_.info.first_token} + 1 + token);
   for (size_t p = 0; p < place.group->planes.size(); ++p) {
     const auto count = static_cast<uint32_t>(place.group->planes[p].channels());
     const KltRowSums sums = KltSumRow(x, mu, weights, count);
-    sum += sums.weighted +
-           double{regressor.by_norm[p]} * std::log2(kLeastNorm + sums.squares);
+    sum += KltSensitivityOfPlane(sums.weighted, regressor.by_norm[p],
+                                 sums.squares);
     x += count;
     mu += count;
     weights += count;
   }
-  const double wish =
-      kKltMeanExponent + 1.5 * double{parts.sensitivity_exponent} * sum;
-  // Not finite when the values are huge: such a token is raw in the end.
-  if (!(wish > parts.least_exponent)) {
-    return static_cast<uint8_t>(parts.least_exponent);
-  }
-  return static_cast<uint8_t>(
-      std::nearbyint(std::min<double>(wish, parts.largest_exponent)));
+  return static_cast<uint8_t>(KltExponentOf(KltExponentRuleOf(parts), sum));
 }
 
 void KltFrameEncoder::ChooseExponents(const Place& place) {
@@ -309,15 +347,11 @@ void KltFrameEncoder::WritePlane(const PlaneSlice& slice,
 }
 
 void KltFrameEncoder::WriteStage(uint32_t stage) {
-  FrameInfo info = request_.info;
-  info.codec = CodecId::kKlt;
-  info.stage = static_cast<uint8_t>(stage);
-  info.profile = profile_.id();
-  info.raw_bytes = RawBytesOf(request_.slices, tokens_);
   const bool has_raw = stage == 0 && raw_ != 0;
   const size_t uncoded =
       stage == 0 ? request_.slices.size() - work_->coded.size() : 0;
-  builders_[stage]->Start(info, static_cast<uint32_t>(1 + has_raw + uncoded));
+  builders_[stage]->Start(KltStageInfo(request_, profile_, stage),
+                          static_cast<uint32_t>(1 + has_raw + uncoded));
   WriteCoefficients(stage);
   if (stage > 0) return;
   if (has_raw) WriteRawTokens();

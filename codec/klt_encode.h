@@ -3,6 +3,7 @@
 #ifndef REPRISE_CODEC_KLT_ENCODE_H_
 #define REPRISE_CODEC_KLT_ENCODE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -13,12 +14,30 @@
 
 namespace reprise {
 
-// REQUIRES: the request was checked; `groups` are the profile's that fit its
-// slices; a builder for each stage of the options.
+// The defaults for null. kInvalidArgument when they are of another codec.
+Result<const KltOptions*> OwnKltOptions(const CodecOptions* options);
+
+// What was chosen for an encoding, checked.
+struct KltChoices {
+  const KltOptions* options = nullptr;
+  const KltProfile* profile = nullptr;
+  std::span<const KltGroup> groups;  // the profile's that fit the slices
+};
+// The checks that every encoder makes first, besides those of rows and tokens;
+// errors of Codec::EncodeStages.
+Result<KltChoices> CheckKltChoices(const EncodeRequest& request);
+// kInvalidArgument unless there is a builder for each stage.
+Status CheckKltBuilders(const KltChoices& choices, size_t count);
+
+// What the header of a stage's frame says.
+FrameInfo KltStageInfo(const EncodeRequest& request, const KltProfile& profile,
+                       uint32_t stage);
+
 class KltFrameEncoder {
  public:
-  KltFrameEncoder(const EncodeRequest& request, const KltOptions& options,
-                  const KltProfile& profile, std::span<const KltGroup> groups,
+  // Keeps references to all of its arguments. REQUIRES: the request, with its
+  // rows, and the number of builders were checked.
+  KltFrameEncoder(const EncodeRequest& request, const KltChoices& choices,
                   KltWork* work, std::span<FrameBuilder* const> builders);
   void Run();
 

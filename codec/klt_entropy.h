@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "codec/klt_encode_entry.h"
 #include "codec/klt_profile_format.h"
 
 namespace reprise {
@@ -27,18 +28,6 @@ inline constexpr uint32_t kKltSlackBytes = 128;
 // bits 0..11 slot - start, 12..23 frequency, 24..29 symbol.
 inline constexpr uint32_t kKltFrequencyShift = 12;
 inline constexpr uint32_t kKltSymbolShift = 24;
-
-// What an encoder wants of a symbol. Dividing x by the frequency f is
-// q = x * reciprocal >> 32, which is the quotient or one less.
-struct KltEncodeEntry {
-  uint32_t frequency_start;  // f | start << 16; f = 0: the symbol is escaped
-  uint32_t reciprocal;       // floor(2^32 / f), and 2^32 - 1 for f = 1
-
-  uint32_t frequency() const { return frequency_start & 0xffff; }
-  uint32_t start() const { return frequency_start >> 16; }
-};
-
-inline constexpr uint32_t kKltRefiningEntries = 4;  // of a context
 
 // A profile's tables as the loops want them.
 struct KltTables {

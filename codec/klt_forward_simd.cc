@@ -27,6 +27,7 @@ namespace HWY_NAMESPACE {
 void Forward(const KltForwardJob& job, KltScratch* scratch) {
   KltForwardScalar(job, scratch);
 }
+bool IsFused() { return false; }
 uint64_t Quantise(const KltQuantiseJob& job) { return KltQuantiseScalar(job); }
 void Coarser(const int16_t* q, uint64_t count, int16_t* coarser) {
   KltCoarserScalar(q, count, coarser);
@@ -179,6 +180,8 @@ HWY_INLINE void ProductOf(uint32_t vectors, const float* weights,
   }
 }
 
+bool IsFused() { return true; }
+
 void Forward(const KltForwardJob& job, KltScratch* scratch) {
   const KltTransform& transform = *job.transform;
   const KltAnalysis& analysis = transform.analysis();
@@ -297,6 +300,7 @@ HWY_AFTER_NAMESPACE();
 namespace reprise {
 
 HWY_EXPORT(Forward);
+HWY_EXPORT(IsFused);
 HWY_EXPORT(Quantise);
 HWY_EXPORT(Coarser);
 
@@ -312,6 +316,8 @@ void KltForward(const KltForwardJob& job, KltScratch* scratch) {
   if (replacement != nullptr) return replacement(job, scratch);
   HWY_DYNAMIC_DISPATCH(Forward)(job, scratch);
 }
+
+bool KltForwardIsFused() { return HWY_DYNAMIC_DISPATCH(IsFused)(); }
 
 uint64_t KltQuantise(const KltQuantiseJob& job) {
   return HWY_DYNAMIC_DISPATCH(Quantise)(job);

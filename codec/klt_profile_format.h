@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "codec/klt_step.h"
 #include "codec/model_spec.h"
 
 namespace reprise {
@@ -26,10 +27,8 @@ inline constexpr uint32_t kKltProbabilityBits = 12;
 inline constexpr uint32_t kKltSlots = 1u << kKltProbabilityBits;
 inline constexpr uint32_t kKltMaxChannels = 4096;  // of a group
 inline constexpr uint32_t kKltMaxTables = 64;
-// The level of a row whose deviation equals the step of stage 2, and the
-// exponent of a token that matters as much as the mean.
+// The level of a row whose deviation equals the step of stage 2.
 inline constexpr int kKltLevelOfStep = 128;
-inline constexpr int kKltMeanExponent = 3;
 
 // What a profile says of one plane of one layer.
 struct KltPlane {

@@ -5,8 +5,8 @@
 namespace reprise {
 namespace {
 
-// Partial sums side by side, which a compiler may keep in a vector.
-constexpr uint32_t kSums = 8;
+// Side by side, a compiler may keep them in a vector.
+constexpr uint32_t kSums = kKltRowSums;
 
 template <typename Bits, Bits kExponent>
 bool IsFinite(const uint8_t* row, uint32_t count) {

@@ -8,6 +8,9 @@
 
 namespace reprise {
 
+// The exponent of a token that matters as much as the mean.
+inline constexpr int kKltMeanExponent = 3;
+
 // The step of a token whose exponent, less 3 and with the shift, is e: f64
 // products of a stated order, the last one by a power of two. `step` is the
 // profile's D. REQUIRES: stage < 4; |e| < 1000.

@@ -152,9 +152,9 @@ bool KltInverseScalar(const KltInverseJob& job, KltScratch* scratch);
 //   z  [padded(), 64]      out: coefficient, token; zeros for coefficients
 //                          from n on, anything for tokens from `tokens` on
 //
-// The order of the sums is the machine's own, so the last bits of z differ
-// from one to the next. A NaN or infinity makes that token's z not finite, and
-// no other's. REQUIRES: tokens <= 64; x_stride >= n.
+// What a machine fuses is its own, so the last bits of z differ from one to the
+// next (klt_transform_simd.h says what most do). A NaN or infinity makes that
+// token's z not finite, and no other's. REQUIRES: tokens <= 64; x_stride >= n.
 struct KltForwardJob {
   const KltTransform* transform = nullptr;
   uint32_t tokens = 0;

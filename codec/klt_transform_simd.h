@@ -1,7 +1,8 @@
 // The loops of klt_transform_kernel.h in the vectors of the machine at hand,
 // chosen when the program runs; ChooseExactTarget (exact_simd.h) switches these
-// too. Bit for bit the same as the scalar ones, but for KltForward, whose sums
-// are in another order.
+// too. Bit for bit the same as the scalar ones, but for KltForward: on machines
+// that fuse a product and a sum, each of its sums is a chain of those, from the
+// first channel to the last, starting from 0.
 #ifndef REPRISE_CODEC_KLT_TRANSFORM_SIMD_H_
 #define REPRISE_CODEC_KLT_TRANSFORM_SIMD_H_
 
@@ -11,6 +12,8 @@ namespace reprise {
 
 bool KltInverse(const KltInverseJob& job, KltScratch* scratch);
 void KltForward(const KltForwardJob& job, KltScratch* scratch);
+// Whether this machine fuses: then z has the bits that a device makes.
+bool KltForwardIsFused();
 uint64_t KltQuantise(const KltQuantiseJob& job);
 void KltCoarser(const int16_t* q, uint64_t count, int16_t* coarser);
 

@@ -358,6 +358,43 @@ TEST(KltTransformTest, EveryInstructionSetSumsUp) {
   ForEachTarget([] { ExpectForwards(KltForward); });
 }
 
+// What the kernel of devices relies on.
+TEST(KltTransformTest, MachinesThatFuseSumFromTheFirstChannelOn) {
+  Random random(9);
+  const Group group({1030, 64}, &random);
+  const KltTransform transform = group.Transform();
+  const KltAnalysis& analysis = transform.analysis();
+  std::vector<float> x(uint64_t{64} * group.n);
+  for (float& value : x) value = static_cast<float>(random.Normal());
+  std::vector<float> wanted(uint64_t{transform.padded()} * kKltTokens);
+  for (uint32_t j = 0; j < group.n; ++j) {
+    for (uint32_t t = 0; t < kKltTokens; ++t) {
+      float sum = 0;
+      for (uint32_t i = 0; i < group.n; ++i) {
+        const float y =
+            (x[t * group.n + i] - group.mu[i]) * analysis.factors()[i];
+        sum = std::fma(analysis.weight(j, i) * analysis.scales()[j], y, sum);
+      }
+      wanted[j * kKltTokens + t] = sum;
+    }
+  }
+  uint32_t fused = 0;
+  ForEachTarget([&] {
+    if (!KltForwardIsFused()) return;
+    ++fused;
+    std::vector<float> z(wanted.size(), kNan);
+    KltScratch scratch;
+    KltForward({.transform = &transform,
+                .tokens = kKltTokens,
+                .x = x.data(),
+                .x_stride = group.n,
+                .z = z.data()},
+               &scratch);
+    for (size_t k = 0; k < z.size(); ++k) ASSERT_EQ(z[k], wanted[k]) << k;
+  });
+  if (fused == 0) GTEST_SKIP() << "this machine has no such instruction";
+}
+
 TEST(KltTransformTest, WideGroupsAreSummedInParts) {
   Random random(7);
   const Group group({2100, 64}, &random);
