@@ -225,8 +225,9 @@ Result<double> CodecRun::Encode(uint32_t batch, uint32_t max_blocks) {
   limits.units = batch;
   limits.rows = batch * static_cast<uint32_t>(slices_.size());
   limits.tasks = 1 << 18;
-  limits.scratch_bytes = batch * (4 * raw_bytes() + (1 << 16));
-  limits.output_bytes = batch * (2 * raw_bytes() + (1 << 16));
+  // What `klt` wants, most of which it leaves alone.
+  limits.scratch_bytes = batch * (6 * raw_bytes() + (1 << 16));
+  limits.output_bytes = batch * (6 * raw_bytes() + (1 << 16));
   REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<EncodePlan> plan,
                            EncodePlan::Make(options_.device, limits));
   for (uint32_t unit = 0; unit < batch; ++unit) {

@@ -21,9 +21,12 @@ Status CudaStatus(const char* what, cudaError_t error) {
 std::array<CudaKernel, kKernelIds> AllCudaKernels() {
   std::array<CudaKernel, kKernelIds> kernels{};
   const CudaKernel all[] = {
-      CopyRowsCudaKernel(),   ExactDecodeCudaKernel(), ExactEncodeCudaKernel(),
-      GatherRowsCudaKernel(), KltEntropyCudaKernel(),  KltInverseCudaKernel(),
-      TscDecodeCudaKernel(),  TscEncodeCudaKernel(),   VectorDecodeCudaKernel(),
+      CopyRowsCudaKernel(),    ExactDecodeCudaKernel(),
+      ExactEncodeCudaKernel(), GatherRowsCudaKernel(),
+      KltEntropyCudaKernel(),  KltEntropyEncodeCudaKernel(),
+      KltForwardCudaKernel(),  KltInverseCudaKernel(),
+      KltPrepareCudaKernel(),  TscDecodeCudaKernel(),
+      TscEncodeCudaKernel(),   VectorDecodeCudaKernel(),
   };
   for (const CudaKernel& kernel : all) {
     kernels[static_cast<uint32_t>(kernel.id)] = kernel;

@@ -41,6 +41,13 @@ CudaKernel TscEncodeCudaKernel();
 CudaKernel VectorDecodeCudaKernel();
 CudaKernel KltEntropyCudaKernel();
 CudaKernel KltInverseCudaKernel();
+CudaKernel KltPrepareCudaKernel();
+CudaKernel KltForwardCudaKernel();
+CudaKernel KltEntropyEncodeCudaKernel();
+CudaKernel KltPrepareCudaKernel();
+CudaKernel KltForwardCudaKernel();
+CudaKernel KltEntropyEncodeCudaKernel();
+CudaKernel PackRowsCudaKernel();
 
 }  // namespace reprise
 

@@ -24,7 +24,8 @@
 namespace reprise {
 
 struct EncodePlanLimits : TaskBatchLimits {
-  // Pinned memory: about what the batch's rows have, undone.
+  // Pinned memory: about what the batch's rows have, undone; for `klt` up to
+  // seven times as much, as its streams have room for any coefficients.
   uint64_t output_bytes = 64 << 20;
   uint32_t outputs = 1 << 16;
 };

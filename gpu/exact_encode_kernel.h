@@ -16,6 +16,7 @@
 #include "gpu/executor.h"
 #include "gpu/gpu_rows.h"
 #include "gpu/kernel.h"
+#include "gpu/rans_encode.h"
 #include "gpu/table_runs.h"
 
 namespace reprise {
@@ -187,31 +188,6 @@ struct ExactEncodeKernel {
     return is_constant;
   }
 
-  // Puts a word of each lane in `mask` before those that are there: at
-  // words[*left ..), in the order of lanes.
-  template <typename Word>
-  REPRISE_GPU static void PutWords(const Warp& warp, uint32_t mask,
-                                   uint16_t* words, uint32_t* left, Word word) {
-    *left -= CountOnes(mask);
-    warp.ForEach([&](uint32_t l) {
-      if ((mask >> l & 1) == 0) return;
-      words[*left + CountBelow(mask, l)] = static_cast<uint16_t>(word(l));
-    });
-  }
-
-  // Adds the symbol of an entry to a state that has room for it.
-  REPRISE_GPU static uint32_t PutSymbol(uint32_t x,
-                                        const ExactEncodeEntry& entry) {
-    const uint32_t f = entry.frequency();
-    auto quotient = static_cast<uint32_t>(uint64_t{x} * entry.reciprocal >> 32);
-    uint32_t rest = x - quotient * f;
-    if (rest >= f) {
-      ++quotient;
-      rest -= f;
-    }
-    return (quotient << kExactProbabilityBits) + rest + entry.start();
-  }
-
   // One row, as codec/exact_kernel.cc has it. Words go to words[*left ..).
   REPRISE_GPU static void EncodeRow(const Warp& warp, const ExactSplit& split,
                                     const ExactEncodeEntry* tables,
@@ -248,7 +224,8 @@ struct ExactEncodeKernel {
     PutWords(warp, full, words, left, [&](uint32_t l) { return x[l]; });
     warp.ForEach([&](uint32_t l) {
       if (l >= lanes) return;
-      x[l] = PutSymbol((full >> l & 1) != 0 ? x[l] >> 16 : x[l], entries[l]);
+      x[l] = PutSymbol<kExactProbabilityBits>(
+          (full >> l & 1) != 0 ? x[l] >> 16 : x[l], entries[l]);
     });
   }
 
@@ -347,14 +324,7 @@ struct ExactEncodeKernel {
         task.words + task.word_limit + 2 * kWarpLanes - word_count;
     uint8_t* const words_out = out + 4 * state_count;
     const uint32_t pairs = (word_count + 1) / 2;
-    for (uint32_t first = 0; first < pairs; first += kWarpLanes) {
-      warp.ForEach([&](uint32_t l) {
-        const uint32_t i = first + l;
-        if (i >= pairs) return;
-        const uint32_t high = 2 * i + 1 < word_count ? words[2 * i + 1] : 0;
-        StoreAligned(words_out + 4 * i, words[2 * i] | high << 16);
-      });
-    }
+    StoreWords(warp, words, word_count, words_out);
     StoreRaw(warp, task, split, stream, words_out + 4 * pairs);
     return 4 * (state_count + pairs +
                 task.tokens * RowsPerToken(task) * split.raw_bits);

@@ -104,6 +104,13 @@ REPRISE_GPU inline void StoreAligned(uint8_t* p, T value) {
 #ifdef __CUDACC__
 inline namespace on_device {
 
+// sums[i] = fma(a, b[i], sums[i]), of kCount numbers.
+template <uint32_t kCount>
+__device__ inline void FuseRow(float a, const float* b, float* sums) {
+  REPRISE_UNROLL
+  for (uint32_t i = 0; i < kCount; ++i) sums[i] = fmaf(a, b[i], sums[i]);
+}
+
 template <typename T>
 class Lanes {
  public:
@@ -206,6 +213,32 @@ class Block {
 }  // namespace on_device
 #else
 inline namespace on_host {
+
+// Tests wait for this: where the machine has an instruction for it, no function
+// of the C library is called for each number.
+#if defined(__x86_64__) && defined(__GNUC__)
+template <uint32_t kCount>
+__attribute__((target("avx2,fma"))) void FuseRowByInstruction(float a,
+                                                              const float* b,
+                                                              float* sums) {
+  for (uint32_t i = 0; i < kCount; ++i) {
+    sums[i] = __builtin_fmaf(a, b[i], sums[i]);
+  }
+}
+inline bool HasFuseInstruction() {
+  static const bool has =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return has;
+}
+#endif
+
+template <uint32_t kCount>
+void FuseRow(float a, const float* b, float* sums) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (HasFuseInstruction()) return FuseRowByInstruction<kCount>(a, b, sums);
+#endif
+  for (uint32_t i = 0; i < kCount; ++i) sums[i] = std::fma(a, b[i], sums[i]);
+}
 
 template <typename T>
 class Lanes {

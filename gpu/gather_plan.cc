@@ -17,22 +17,34 @@ bool IsWide(const GpuRows& rows) {
 
 }  // namespace
 
+Status AddGather(const GatherPlace& place, EncodePlan* plan) {
+  const GpuRows& rows = place.rows;
+  GatherRowsTask task{
+      .out = place.out,
+      .mask = place.mask,
+      .row_bytes = rows.head_count * rows.dim * rows.element_bytes,
+      .rows = place.rows_index,
+      .is_wide = IsWide(rows)};
+  for (uint32_t first = 0; first < rows.token_count; first += kTaskTokens) {
+    if (task.mask == nullptr) {
+      task.out = place.out + uint64_t{first} * task.row_bytes;
+    }
+    task.token_first = first;
+    task.token_count = std::min(kTaskTokens, rows.token_count - first);
+    REPRISE_RETURN_IF_ERROR(plan->Add<GatherRowsKernel>(task));
+  }
+  return Status();
+}
+
 Status AddGatherTasks(const GpuEncodeRequest& request, EncodePlan* plan) {
-  const uint32_t tokens = request.info.token_count;
   for (size_t i = 0; i < request.slices.size(); ++i) {
     const GpuRows& rows = request.rows[i];
-    const uint64_t row_bytes = request.slices[i].token_bytes();
-    REPRISE_ASSIGN_OR_RETURN(const GpuOutput output,
-                             plan->AddOutput(row_bytes * tokens));
-    GatherRowsTask task{.row_bytes = static_cast<uint32_t>(row_bytes),
-                        .is_wide = IsWide(rows)};
-    REPRISE_ASSIGN_OR_RETURN(task.rows, plan->AddRows(rows));
-    for (uint32_t first = 0; first < tokens; first += kTaskTokens) {
-      task.out = output.data + first * row_bytes;
-      task.token_first = first;
-      task.token_count = std::min(kTaskTokens, tokens - first);
-      REPRISE_RETURN_IF_ERROR(plan->Add<GatherRowsKernel>(task));
-    }
+    REPRISE_ASSIGN_OR_RETURN(
+        const GpuOutput output,
+        plan->AddOutput(request.slices[i].token_bytes() * rows.token_count));
+    REPRISE_ASSIGN_OR_RETURN(const uint32_t index, plan->AddRows(rows));
+    REPRISE_RETURN_IF_ERROR(AddGather(
+        {.rows = rows, .rows_index = index, .out = output.data}, plan));
   }
   return Status();
 }

@@ -22,6 +22,16 @@ Result<uint32_t> PlanGather(const GpuEncodeRequest& request, EncodePlan* plan);
 // For planners: the same, of a unit that was begun. Adds one output a slice.
 Status AddGatherTasks(const GpuEncodeRequest& request, EncodePlan* plan);
 
+// For planners: the copy of one slice's rows to a part of an output of theirs,
+// at a multiple of 16. `rows_index`: of the rows in the plan.
+struct GatherPlace {
+  const GpuRows& rows;
+  uint32_t rows_index = 0;
+  uint8_t* out = nullptr;
+  const uint64_t* mask = nullptr;  // as in GatherRowsTask
+};
+Status AddGather(const GatherPlace& place, EncodePlan* plan);
+
 // The rows of a unit that is done, packed, in pinned memory: valid until the
 // plan is emptied. Adds one to `out` for each slice.
 void AppendGathered(const GpuEncodeRequest& request, const EncodePlan& plan,

@@ -1,5 +1,6 @@
-// Rows of an engine's cache, packed: all of `raw`, and what the host encodes
-// of a cache that lies on a device. The way back is copy_rows_kernel.h.
+// Rows of an engine's cache, packed: all of `raw`, what other codecs store raw,
+// and what the host encodes of a cache that lies on a device. The way back is
+// copy_rows_kernel.h.
 //
 // Bound by the bus to the host, which the rows cross as they are; a few hundred
 // warps are enough to keep it busy.
@@ -18,9 +19,14 @@ namespace reprise {
 //   out  [token_count, row_bytes]  bytes, at a multiple of 16 where `is_wide`,
 //                                  else of an element
 //
+// With `mask` only the tokens in it, one behind the other; `out` is then where
+// the first of the frame's goes.
+//
 // One warp a task, so a task should be short: a few tokens.
 struct GatherRowsTask {
   uint8_t* out = nullptr;
+  // On the device: what kernels before this one found. Null: all.
+  const uint64_t* mask = nullptr;
   uint32_t row_bytes = 0;  // of all heads
   uint32_t rows = 0;       // index
   uint32_t token_first = 0;
@@ -56,9 +62,16 @@ struct GatherRowsKernel {
 
   REPRISE_GPU static void Gather(const Warp& warp, const Task& task,
                                  const GpuRows& rows) {
+    const uint64_t mask = task.mask != nullptr ? *task.mask : 0;
     for (uint32_t t = 0; t < task.token_count; ++t) {
-      const uint8_t* const from = rows.Row(task.token_first + t);
-      uint8_t* const to = task.out + uint64_t{t} * task.row_bytes;
+      const uint32_t token = task.token_first + t;
+      uint32_t index = t;
+      if (task.mask != nullptr) {
+        if ((mask >> token & 1) == 0) continue;
+        index = CountOnes64(mask & ((uint64_t{1} << token) - 1));
+      }
+      const uint8_t* const from = rows.Row(token);
+      uint8_t* const to = task.out + uint64_t{index} * task.row_bytes;
       if (task.is_wide) {
         ForEachPiece(warp, task, rows, sizeof(Quad), from,
                      [&](uint32_t at, const uint8_t* piece) {

@@ -34,11 +34,12 @@ enum class KernelId : uint8_t {
   kKltInverse,
   kExactEncode,
   kTscEncode,
+  kKltPrepare,
   kKltForward,
   kKltEntropyEncode,
   kGatherRows,
 };
-inline constexpr uint32_t kKernelIds = 11;
+inline constexpr uint32_t kKernelIds = 12;
 
 // What a kernel is called with; all pointers are the device's.
 //

@@ -25,6 +25,8 @@ std::string_view NameOf(KernelId id) {
       return "exact_encode";
     case KernelId::kTscEncode:
       return "tsc_encode";
+    case KernelId::kKltPrepare:
+      return "klt_prepare";
     case KernelId::kKltForward:
       return "klt_forward";
     case KernelId::kKltEntropyEncode:

@@ -6,8 +6,11 @@
 #include "gpu/exact_decode_kernel.h"
 #include "gpu/exact_encode_kernel.h"
 #include "gpu/gather_rows_kernel.h"
+#include "gpu/klt_entropy_encode_kernel.h"
 #include "gpu/klt_entropy_kernel.h"
+#include "gpu/klt_forward_kernel.h"
 #include "gpu/klt_inverse_kernel.h"
+#include "gpu/klt_prepare_kernel.h"
 #include "gpu/tsc_decode_kernel.h"
 #include "gpu/tsc_encode_kernel.h"
 #include "gpu/vector_decode_kernel.h"
@@ -21,7 +24,8 @@ using DecodeKernels =
     KernelList<CopyRowsKernel, ExactDecodeKernel, TscDecodeKernel,
                VectorDecodeKernel, KltEntropyKernel, KltInverseKernel>;
 using EncodeKernels =
-    KernelList<GatherRowsKernel, ExactEncodeKernel, TscEncodeKernel>;
+    KernelList<ExactEncodeKernel, TscEncodeKernel, KltPrepareKernel,
+               KltForwardKernel, KltEntropyEncodeKernel, GatherRowsKernel>;
 
 }  // namespace reprise
 

@@ -58,7 +58,6 @@ class Planner {
   Status AddRows();
   Status AddScratch();
   Status AddEntropy();
-  Status FindTurns();
   Status AddInverse(size_t group, size_t plane, uint32_t rows_index,
                     const PlaneSlice& slice);
   Status AddInverses();
@@ -141,22 +140,6 @@ Status Planner::AddEntropy() {
                       static_cast<uint32_t>(KltSignsOffset(section.words))};
   }
   return plan_->Add<KltEntropyKernel>(task);
-}
-
-Status Planner::FindTurns() {
-  const KltProfileParts& parts = profile_.klt().parts();
-  if (parts.turns.empty()) return Status();
-  const uint32_t first = request_.frames[0]->info.first_token;
-  turns_ = profile_.Turns(first, request_.token_count);
-  if (turns_ != nullptr) return Status();
-  std::vector<KltGpuTurn> turns;
-  AppendKltTurns(parts, first, request_.token_count, &turns);
-  REPRISE_ASSIGN_OR_RETURN(
-      const uint8_t* at,
-      plan_->AddConstants({reinterpret_cast<const uint8_t*>(turns.data()),
-                           turns.size() * sizeof(KltGpuTurn)}));
-  turns_ = reinterpret_cast<const KltGpuTurn*>(at);
-  return Status();
 }
 
 Status Planner::AddInverse(size_t group, size_t plane, uint32_t rows_index,
@@ -251,7 +234,9 @@ Status Planner::Run() {
   REPRISE_RETURN_IF_ERROR(AddRows());
   REPRISE_RETURN_IF_ERROR(AddScratch());
   REPRISE_RETURN_IF_ERROR(AddEntropy());
-  REPRISE_RETURN_IF_ERROR(FindTurns());
+  REPRISE_ASSIGN_OR_RETURN(
+      turns_, KltTurnsFor(profile_, request_.frames[0]->info.first_token,
+                          request_.token_count, plan_));
   REPRISE_RETURN_IF_ERROR(AddInverses());
   REPRISE_RETURN_IF_ERROR(AddRawTokens());
   return AddPlanes();

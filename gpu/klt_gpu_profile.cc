@@ -293,6 +293,7 @@ Result<std::shared_ptr<const KltGpuProfile>> KltGpuProfile::Make(
     REPRISE_RETURN_IF_ERROR(made->UploadGroup(group, device));
   }
   REPRISE_RETURN_IF_ERROR(made->UploadTurns(max_tokens, device));
+  made->encoding_ = std::make_unique<KltGpuEncoding>(*own, std::move(device));
   return std::shared_ptr<const KltGpuProfile>(made);
 }
 

@@ -12,6 +12,7 @@
 #include "gpu/device.h"
 #include "gpu/gpu_codec.h"
 #include "gpu/klt_entropy_kernel.h"
+#include "gpu/klt_gpu_encoding.h"
 #include "gpu/klt_inverse_kernel.h"
 
 namespace reprise {
@@ -65,6 +66,8 @@ class KltGpuProfile final : public GpuProfile {
   // As KltProfile::groups.
   const KltGpuGroup* entropy_groups() const { return entropy_groups_; }
   const std::vector<Group>& groups() const { return groups_; }
+  // What encoders want besides.
+  KltGpuEncoding& encoding() const { return *encoding_; }
   // [tokens, R / 2]; null: these positions' are not here.
   const KltGpuTurn* Turns(uint64_t first_position, uint32_t tokens) const {
     if (first_position + tokens > turn_positions_) return nullptr;
@@ -83,6 +86,7 @@ class KltGpuProfile final : public GpuProfile {
   Result<const uint8_t*> Upload(ByteView bytes, std::shared_ptr<Device> device);
 
   const std::shared_ptr<const KltProfile> profile_;
+  std::unique_ptr<KltGpuEncoding> encoding_;
   std::vector<DeviceBuffer> memory_;
   std::vector<Group> groups_;
   const KltGpuTable* tables_ = nullptr;
@@ -95,6 +99,24 @@ class KltGpuProfile final : public GpuProfile {
 // Angles of positions from `first` on, as KltGpuProfile::Turns has them.
 void AppendKltTurns(const KltProfileParts& parts, uint64_t first,
                     uint32_t tokens, std::vector<KltGpuTurn>* turns);
+
+// Those of a frame, on the device: the profile's or the plan's. Null when
+// nothing is rotated. kResourceExhausted when the plan has no room.
+template <typename Plan>
+Result<const KltGpuTurn*> KltTurnsFor(const KltGpuProfile& profile,
+                                      uint64_t first, uint32_t tokens,
+                                      Plan* plan) {
+  const KltProfileParts& parts = profile.klt().parts();
+  const KltGpuTurn* const held = profile.Turns(first, tokens);
+  if (held != nullptr || parts.turns.empty()) return held;
+  std::vector<KltGpuTurn> turns;
+  AppendKltTurns(parts, first, tokens, &turns);
+  REPRISE_ASSIGN_OR_RETURN(
+      const uint8_t* at,
+      plan->AddConstants({reinterpret_cast<const uint8_t*>(turns.data()),
+                          turns.size() * sizeof(KltGpuTurn)}));
+  return reinterpret_cast<const KltGpuTurn*>(at);
+}
 
 }  // namespace reprise
 

@@ -13,6 +13,7 @@
 #include "gpu/gpu_rows.h"
 #include "gpu/kernel.h"
 #include "gpu/klt_tiles.h"
+#include "gpu/klt_turns.h"
 
 namespace reprise {
 
@@ -49,12 +50,6 @@ struct alignas(16) KltGpuQuad {
   uint16_t turn[kKltQuadPairs];         // by which pair's angle; none
   KltQuadOrder order;
   uint16_t unused[3];
-};
-
-// The cosine and sine of an angle.
-struct alignas(8) KltGpuTurn {
-  float c;
-  float s;
 };
 
 // Up to 128 channels of one plane, all tokens.
