@@ -29,8 +29,7 @@ constexpr uint64_t kWhole = kTokens / kSegmentTokens * kSegmentTokens;
 class State {
  public:
   State(const ModelSpec& spec, uint32_t token_count)
-      : spec_(spec),
-        token_count_(token_count),
+      : token_count_(token_count),
         slices_(*SlicePlanes(spec,
                              {0, static_cast<uint16_t>(spec.layers.size())},
                              HeadRange::All())),
@@ -85,7 +84,6 @@ class State {
     return memory;
   }
 
-  const ModelSpec& spec_;
   const uint32_t token_count_;
   const std::vector<PlaneSlice> slices_;
   KvRows rows_;

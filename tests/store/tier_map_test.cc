@@ -90,7 +90,7 @@ TEST(TierMapTest, AgreesWithAModel) {
     const uint64_t hash = HashAt(random() % 50'000);
     const auto wanted = static_cast<Wanted>(1 + random() % 6);
     map.Add(hash, wanted);
-    const auto [it, is_new] = model.try_emplace(hash, wanted, false);
+    const auto [it, is_new] = model.try_emplace(hash, TierMap::Entry{wanted});
     if (is_new) continue;
     it->second = {std::min(it->second.wanted, wanted), true};
   }

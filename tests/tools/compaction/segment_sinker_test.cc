@@ -658,7 +658,8 @@ TEST_F(SegmentSinkerTest, OthersMayUseTheSessionMeanwhile) {
       {"sink",
        [&](CodedWorker*) { return SinkWith(catalogue_.get(), Tier::kNear); }},
   };
-  for (const auto& [name, other] : others) {
+  for (const auto& [name, act] : others) {
+    const Other& other = act;  // which a lambda may name
     for (int at = 0;; ++at) {
       StartAgain();
       CodedWorker worker(catalogue_.get(), tenant_, TinyModel());

@@ -17,7 +17,7 @@
 namespace reprise {
 namespace {
 
-constexpr LlamaRunnerOptions kPlain = {.context_tokens = 256};
+const LlamaRunnerOptions kPlain = {.context_tokens = 256};
 constexpr uint32_t kScored = 24;
 
 TEST(FollowEvalOptionsTest, SaysWhatIsMissing) {

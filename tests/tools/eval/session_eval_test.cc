@@ -13,7 +13,7 @@ namespace reprise {
 namespace {
 
 constexpr uint32_t kTokens = 200;
-constexpr LlamaRunnerOptions kPlain = {.context_tokens = 256};
+const LlamaRunnerOptions kPlain = {.context_tokens = 256};
 
 TEST(SessionEvalOptionsTest, ADaemonThatIsAwayIsAnError) {
   EvalOptions options;
