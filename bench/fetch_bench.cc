@@ -1,13 +1,9 @@
 // `fetch.loopback`: a streamed restore, verified, from a warm store, against a
 // bare sender and receiver of the same bytes.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <filesystem>
-
 #include "bench/bench.h"
 #include "bench/daemon_process.h"
 #include "bench/loopback_reference.h"
+#include "bench/plain_file.h"
 #include "bench/synthetic_kv.h"
 #include "client/client.h"
 
@@ -16,18 +12,6 @@ namespace {
 
 constexpr char kSession[] = "fetch";
 constexpr uint64_t kWriteBytes = 1 << 20;
-
-// Out of the page cache, so that the next read comes from the disk.
-void ForgetFiles(const std::string& dir) {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
-    if (!entry.is_regular_file()) continue;
-    const int fd = open(entry.path().c_str(), O_RDONLY);
-    if (fd < 0) continue;
-    fdatasync(fd);
-    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    close(fd);
-  }
-}
 
 struct Setup {
   ModelSpec spec = EightBillionSpec();
@@ -87,7 +71,7 @@ Result<std::vector<BenchRow>> RunFetch(const BenchContext& context) {
   for (int i = 0; i < 3; ++i) {
     setup.client.reset();
     setup.daemon.reset();
-    ForgetFiles(dir);
+    ForgetFiles(FilesOf(dir));
     REPRISE_RETURN_IF_ERROR(setup.Connect(dir));
     const double seconds = SecondsOf(ours);
     cold.push_back(warm.theirs_seconds / seconds);

@@ -1,8 +1,5 @@
 // `save.synced`, `save.written` and `daemon.memory`: 4 GiB saved, flushes and
 // compactions included, against writing the same bytes to a plain file.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -11,13 +8,13 @@
 
 #include "bench/bench.h"
 #include "bench/daemon_process.h"
+#include "bench/plain_file.h"
 #include "bench/synthetic_kv.h"
 #include "client/client.h"
 
 namespace reprise::bench {
 namespace {
 
-constexpr uint64_t kWriteBytes = 1 << 20;
 constexpr uint64_t kSegmentBytes = 8ull << 20;  // of EightBillionSpec
 // A turn: 16 segments, 128 MiB.
 constexpr uint64_t kTurnSegments = 16;
@@ -29,21 +26,6 @@ constexpr auto kWriteOut = std::chrono::milliseconds(1500);
 // What the daemon is told to use; memory is counted over these.
 constexpr uint64_t kCacheBytes = 64ull << 20;
 constexpr uint64_t kMemtableBytes = 256ull << 20;
-
-void WritePlainFile(const std::string& path, uint64_t bytes, bool sync,
-                    uint64_t sync_every) {
-  std::filesystem::remove(path);
-  const int fd = open(path.c_str(), O_CREAT | O_WRONLY, 0600);
-  const Bytes buffer(kWriteBytes, 0x5a);
-  for (uint64_t done = 0; done < bytes; done += kWriteBytes) {
-    if (write(fd, buffer.data(), kWriteBytes) < 0) break;
-    if (sync && (done + kWriteBytes) % sync_every == 0) fdatasync(fd);
-  }
-  // Both orders of battle pay for reaching the disk in the end: flushes and
-  // compactions of the store are included too.
-  fdatasync(fd);
-  close(fd);
-}
 
 // Saves `segments` segments in turns, each a session of its own: what
 // one conversation holds is bounded, what a fleet saves is not.
@@ -135,9 +117,11 @@ Status SaveOnce(const BenchContext& context, const Work& work, uint64_t seed,
     REPRISE_RETURN_IF_ERROR(status);
     figures->peak_bytes = std::max(figures->peak_bytes, watch.Stop());
   }
+  // Both orders of battle pay for reaching the disk in the end: flushes and
+  // compactions of the store are included too.
   const double plain = SecondsOf([&] {
     WritePlainFile(context.work_dir + "/plain", work.segments * kSegmentBytes,
-                   work.synced, kTurnSegments * kSegmentBytes);
+                   work.synced ? kTurnSegments * kSegmentBytes : 0);
   });
   figures->ratios.push_back(plain / ours);
   figures->plain_seconds = plain;

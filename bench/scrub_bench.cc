@@ -1,8 +1,5 @@
 // `scrub.rate`: bytes that a scrub verifies a second against reading the same
 // files from beginning to end, both without anything in the page cache.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -11,6 +8,7 @@
 #include "base/clock.h"
 #include "bench/bench.h"
 #include "bench/daemon_process.h"
+#include "bench/plain_file.h"
 #include "bench/synthetic_kv.h"
 #include "client/client.h"
 #include "store/rocks_engine.h"
@@ -19,43 +17,8 @@
 namespace reprise::bench {
 namespace {
 
-constexpr uint64_t kReadBytes = 1 << 20;
 constexpr uint64_t kTurnSegments = 16;  // 128 MiB of EightBillionSpec
 constexpr uint64_t kNoLimit = 1ull << 40;
-
-std::vector<std::string> FilesOf(const std::string& dir) {
-  std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  }
-  return files;
-}
-
-// Nothing of them is in memory then.
-void Forget(const std::vector<std::string>& files) {
-  for (const std::string& path : files) {
-    const int fd = open(path.c_str(), O_RDONLY);
-    if (fd < 0) continue;
-    fdatasync(fd);
-    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    close(fd);
-  }
-}
-
-uint64_t ReadAll(const std::vector<std::string>& files) {
-  Bytes buffer(kReadBytes);
-  uint64_t bytes = 0;
-  for (const std::string& path : files) {
-    const int fd = open(path.c_str(), O_RDONLY);
-    if (fd < 0) continue;
-    ssize_t got = 0;
-    while ((got = read(fd, buffer.data(), buffer.size())) > 0) {
-      bytes += static_cast<uint64_t>(got);
-    }
-    close(fd);
-  }
-  return bytes;
-}
 
 // Sessions of one turn each, so that what a worker holds is bounded.
 Status Fill(const std::string& dir, uint64_t segments) {
@@ -109,14 +72,14 @@ Result<std::vector<BenchRow>> RunScrub(const BenchContext& context) {
     const Paired paired = TimeInTurn(
         context.quick ? 3 : 7,
         [&] {
-          if (cold) Forget(files);
+          if (cold) ForgetFiles(files);
           const Result<uint64_t> bytes = Scrub(catalogue.get());
           if (bytes.ok()) scrubbed = *bytes;
           if (!bytes.ok()) status = bytes.status();
         },
         [&] {
-          if (cold) Forget(files);
-          read = ReadAll(files);
+          if (cold) ForgetFiles(files);
+          read = ReadFiles(files);
         });
     REPRISE_RETURN_IF_ERROR(status);
     // Of what each of them read: files hold garbage too.
