@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "bench/gpu_speed.h"
 #include "gpu/device.h"
 #include "gpu/host_device.h"
@@ -44,14 +46,15 @@ int PrintKernels() {
 }
 
 void PrintSpeed(const GpuSpeed& speed, double device_copy) {
-  std::printf("%-14s %-15s %6u %6u %5s %9.3f KiB %10.2f GB/s %6.3f of copy\n",
-              speed.codec.c_str(), speed.what.c_str(), speed.tokens,
-              speed.batch,
-              speed.multiprocessors == 0
-                  ? "all"
-                  : std::to_string(speed.multiprocessors).c_str(),
-              static_cast<double>(speed.frame_bytes) / 1024,
-              speed.gb_per_second, speed.gb_per_second / device_copy);
+  std::printf(
+      "%-14s %-15s %6u %5u %6u %5s %9.3f KiB %10.2f GB/s %6.3f of copy\n",
+      speed.codec.c_str(), speed.what.c_str(), speed.tokens, speed.heads,
+      speed.batch,
+      speed.multiprocessors == 0
+          ? "all"
+          : std::to_string(speed.multiprocessors).c_str(),
+      static_cast<double>(speed.frame_bytes) / 1024, speed.gb_per_second,
+      speed.gb_per_second / device_copy);
   std::fflush(stdout);
 }
 
@@ -60,6 +63,7 @@ nlohmann::json ToJson(const GpuSpeed& speed) {
           {"what", speed.what},
           {"tokens", speed.tokens},
           {"batch", speed.batch},
+          {"heads", speed.heads},
           {"multiprocessors", speed.multiprocessors},
           {"frame_bytes", speed.frame_bytes},
           {"raw_bytes", speed.raw_bytes},
@@ -70,8 +74,8 @@ Status MeasureAll(const GpuSpeedOptions& options, nlohmann::json* rows) {
   REPRISE_ASSIGN_OR_RETURN(const std::vector<GpuSpeed> copies,
                            MeasureGpuCopies(options));
   const double device_copy = copies[0].gb_per_second;
-  std::printf("%-14s %-15s %6s %6s %5s %13s\n", "codec", "what", "tokens",
-              "batch", "SMs", "frames");
+  std::printf("%-14s %-15s %6s %5s %6s %5s %13s\n", "codec", "what", "tokens",
+              "heads", "batch", "SMs", "frames");
   for (const GpuSpeed& speed : copies) {
     PrintSpeed(speed, device_copy);
     rows->push_back(ToJson(speed));
@@ -82,6 +86,55 @@ Status MeasureAll(const GpuSpeedOptions& options, nlohmann::json* rows) {
     for (const GpuSpeed& speed : speeds) {
       PrintSpeed(speed, device_copy);
       rows->push_back(ToJson(speed));
+    }
+  }
+  return Status();
+}
+
+// What is restored of a session of an 8B-class model.
+struct Restored {
+  uint32_t tokens = 0;
+  uint32_t layers = 0;
+  uint16_t heads = 0;
+};
+constexpr uint32_t kLayers = 32;
+// Of a launch; more go in several.
+constexpr uint32_t kMostFrames = 4096;
+
+// `exact`, with a profile and without.
+Status MeasureRestored(const Restored& what, GpuSpeedOptions options,
+                       nlohmann::json* rows) {
+  options.heads = what.heads;
+  for (const char* name : {"ExactProfile", "Exact"}) {
+    REPRISE_ASSIGN_OR_RETURN(const std::vector<GpuSpeed> speeds,
+                             MeasureGpuCodec(name, options));
+    for (const GpuSpeed& speed : speeds) {
+      std::printf("%-14s %-8s %7u %6u %5u %6u %10.2f GB/s\n", name,
+                  speed.what.c_str(), what.tokens, what.layers, what.heads,
+                  speed.batch, speed.gb_per_second);
+      nlohmann::json row = ToJson(speed);
+      row["session_tokens"] = what.tokens;
+      row["session_layers"] = what.layers;
+      rows->push_back(row);
+    }
+  }
+  return Status();
+}
+
+// Whole sessions and a layer of them, all heads and a shard of an eighth.
+Status MeasureSessions(GpuSpeedOptions options, uint32_t most_frames,
+                       nlohmann::json* rows) {
+  std::printf("\n%-14s %-8s %7s %6s %5s %6s\n", "codec", "what", "session",
+              "layers", "heads", "batch");
+  options.multiprocessors = {0};
+  for (const uint32_t tokens : {1u << 10, 8u << 10, 128u << 10}) {
+    for (const uint32_t layers : {1u, kLayers}) {
+      options.batches = {
+          std::min(tokens / kSegmentTokens * layers, most_frames)};
+      for (const uint16_t heads : {kGpuSpeedHeads, uint16_t{1}}) {
+        REPRISE_RETURN_IF_ERROR(
+            MeasureRestored({tokens, layers, heads}, options, rows));
+      }
     }
   }
   return Status();
@@ -116,7 +169,9 @@ int Run(const Arguments& arguments) {
               static_cast<double>(info.memory_bytes) / (1ull << 30));
   if (!arguments.no_conformance && RUN_ALL_TESTS() != 0) return 1;
   nlohmann::json rows = nlohmann::json::array();
-  const Status status = MeasureAll(options, &rows);
+  Status status = MeasureAll(options, &rows);
+  const uint32_t most_frames = arguments.host ? 2 : kMostFrames;
+  if (status.ok()) status = MeasureSessions(options, most_frames, &rows);
   if (!status.ok()) return Fail(status);
   if (!arguments.json.empty()) {
     std::ofstream out(arguments.json);

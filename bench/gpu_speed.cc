@@ -86,7 +86,7 @@ class CodecRun {
   const CodecCase case_;
   const GpuSpeedOptions options_;
   const GpuCodec* codec_ = nullptr;
-  ModelSpec spec_ = PlainModel("8b", 2, 8, 128, DType::kBf16);
+  ModelSpec spec_ = PlainModel("8b", 2, kGpuSpeedHeads, 128, DType::kBf16);
   std::shared_ptr<const CodecOptions> codec_options_;
   std::shared_ptr<const CodecProfile> profile_;
   std::shared_ptr<const GpuProfile> gpu_profile_;
@@ -115,8 +115,9 @@ Status CodecRun::PrepareProfile() {
 Status CodecRun::Prepare() {
   codec_ = FindGpuCodec(case_.id);
   REPRISE_RETURN_IF_ERROR(PrepareProfile());
-  const FramePlace place{.layers = LayerGroupsOf(spec_)[0],
-                         .first_token = kTokens};
+  FramePlace place{.layers = LayerGroupsOf(spec_)[0], .first_token = kTokens};
+  if (options_.heads < kGpuSpeedHeads)
+    place.heads = {0, options_.heads, kGpuSpeedHeads};
   info_ = InfoOf(spec_, place);
   REPRISE_ASSIGN_OR_RETURN(slices_,
                            SlicePlanes(spec_, place.layers, place.heads));
@@ -325,6 +326,7 @@ Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& codec_case,
                      .what = "decode",
                      .tokens = kTokens,
                      .batch = batch,
+                     .heads = options.heads,
                      .multiprocessors = multiprocessors,
                      .frame_bytes = run.frame_bytes(),
                      .raw_bytes = run.raw_bytes()};

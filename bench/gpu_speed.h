@@ -13,11 +13,14 @@
 
 namespace reprise::bench {
 
+inline constexpr uint16_t kGpuSpeedHeads = 8;  // of a layer
+
 struct GpuSpeedOptions {
   std::shared_ptr<Device> device;
   double seconds = 0.5;                   // of each figure, at least
   std::vector<uint32_t> batches;          // frames of a launch
   std::vector<uint32_t> multiprocessors;  // to be held to; 0: all
+  uint16_t heads = kGpuSpeedHeads;        // a shard's, the first ones
 };
 
 // One figure. `gb_per_second` is of raw KV out, or in, in units of 10^9.
@@ -26,6 +29,7 @@ struct GpuSpeed {
   std::string what;   // "decode", "encode", "host to device", ...
   uint32_t tokens = 0;
   uint32_t batch = 0;
+  uint32_t heads = 0;            // of a frame
   uint32_t multiprocessors = 0;  // 0: all
   uint64_t frame_bytes = 0;      // of the frames of one unit
   uint64_t raw_bytes = 0;

@@ -41,6 +41,10 @@ class GpuSelftestTest(unittest.TestCase):
                       [(r["codec"], r["what"]) for r in rows])
         for row in rows:
             self.assertGreater(row["gb_per_second"], 0)
+        sessions = {(r["session_tokens"], r["session_layers"], r["heads"])
+                    for r in rows if "session_tokens" in r}
+        self.assertEqual(len(sessions), 3 * 2 * 2)
+        self.assertIn((131072, 32, 1), sessions)
 
 
 if __name__ == "__main__":
