@@ -11,15 +11,14 @@
 #include <vector>
 
 #include "base/limits.h"
-#include "codec/profile_trainer.h"
 #include "gpu/gpu_codec.h"
 #include "gpu/host_device.h"
 #include "tests/client/kv_cache.h"
 #include "tests/client/test_daemon.h"
 #include "tests/client/test_worker.h"
-#include "tests/support/kv_values.h"
 #include "tests/support/model_specs.h"
 #include "tests/support/toy_state.h"
+#include "tests/support/trained_profile.h"
 
 namespace reprise {
 namespace {
@@ -40,24 +39,6 @@ void ExpectSameRows(const TestWorker& worker, const KvCache& a,
       }
     }
   }
-}
-
-// A profile of `klt`, of typical values.
-Result<Bytes> TrainKlt(const ModelSpec& spec) {
-  REPRISE_ASSIGN_OR_RETURN(const auto trainer,
-                           MakeProfileTrainer(CodecId::kKlt, spec, {}));
-  const LayerGroup group = LayerGroupsOf(spec)[0];
-  REPRISE_ASSIGN_OR_RETURN(const std::vector<PlaneSlice> slices,
-                           SlicePlanes(spec, group, HeadRange::All()));
-  // One segment more: the first tokens of a session do not count.
-  const uint64_t end = trainer->min_tokens() + kSegmentTokens;
-  for (uint64_t t = 0; t < end; t += kSegmentTokens) {
-    KvRows rows(slices, kSegmentTokens);
-    rows.Fill(KvKind::kTypical, t, static_cast<uint32_t>(t));
-    REPRISE_RETURN_IF_ERROR(trainer->Add(static_cast<uint32_t>(t),
-                                         kSegmentTokens, slices, rows.Const()));
-  }
-  return trainer->Fit(nullptr);
 }
 
 class DeviceRestoreTest : public testing::Test {
@@ -136,7 +117,7 @@ TEST_F(DeviceRestoreTest, SaysWhatTokensAreNotThere) {
 
 TEST_F(DeviceRestoreTest, BringsEveryTierOfAStagedSession) {
   TestWorker worker = NewWorker();
-  const auto profile = TrainKlt(worker.spec);
+  const auto profile = TrainProfile(CodecId::kKlt, worker.spec);
   ASSERT_OK(profile);
   ASSERT_OK(worker.client->PutProfile(worker.model, CodecId::kKlt, *profile));
   const std::vector<TokenId> tokens = ToyTokens(2, 150);

@@ -14,36 +14,17 @@
 
 #include "base/limits.h"
 #include "client/export_format.h"
-#include "codec/profile_trainer.h"
 #include "gpu/gpu_codec.h"
 #include "gpu/host_device.h"
 #include "tests/client/kv_cache.h"
 #include "tests/client/test_daemon.h"
 #include "tests/client/test_worker.h"
-#include "tests/support/kv_values.h"
 #include "tests/support/model_specs.h"
 #include "tests/support/toy_state.h"
+#include "tests/support/trained_profile.h"
 
 namespace reprise {
 namespace {
-
-// A profile, of typical values.
-Result<Bytes> Train(CodecId codec, const ModelSpec& spec) {
-  REPRISE_ASSIGN_OR_RETURN(const auto trainer,
-                           MakeProfileTrainer(codec, spec, {}));
-  const LayerGroup group = LayerGroupsOf(spec)[0];
-  REPRISE_ASSIGN_OR_RETURN(const std::vector<PlaneSlice> slices,
-                           SlicePlanes(spec, group, HeadRange::All()));
-  // One segment more: the first tokens of a session do not count.
-  const uint64_t end = trainer->min_tokens() + kSegmentTokens;
-  for (uint64_t t = 0; t < end; t += kSegmentTokens) {
-    KvRows rows(slices, kSegmentTokens);
-    rows.Fill(KvKind::kTypical, t, static_cast<uint32_t>(t));
-    REPRISE_RETURN_IF_ERROR(trainer->Add(static_cast<uint32_t>(t),
-                                         kSegmentTokens, slices, rows.Const()));
-  }
-  return trainer->Fit(nullptr);
-}
 
 // All that is stored of a session but its commit, which has a time in it.
 Result<std::vector<Bytes>> StoredOf(Client* client, std::string_view session) {
@@ -178,7 +159,7 @@ TEST_F(DeviceSaveTest, WhatHasNoEncoderThereIsEncodedOnTheHost) {
   Use(TinyModel());
   for (const char* name : {"pq", "vq"}) {
     const CodecId id = FindCodec(name)->id();
-    const auto trained = Train(id, on_host_->spec);
+    const auto trained = TrainProfile(id, on_host_->spec);
     ASSERT_OK(trained);
     for (TestWorker* worker : {on_host_.get(), on_device_.get()}) {
       ASSERT_OK(worker->client->PutProfile(worker->model, id, *trained));
@@ -192,7 +173,7 @@ TEST_F(DeviceSaveTest, WhatHasNoEncoderThereIsEncodedOnTheHost) {
 
 TEST_F(DeviceSaveTest, StoresTheCpusStages) {
   Use(TinyModel());
-  const auto profile = Train(CodecId::kKlt, on_host_->spec);
+  const auto profile = TrainProfile(CodecId::kKlt, on_host_->spec);
   ASSERT_OK(profile);
   for (TestWorker* worker : {on_host_.get(), on_device_.get()}) {
     ASSERT_OK(
