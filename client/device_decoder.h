@@ -5,23 +5,19 @@
 //
 //   Add -> [slot that fills] -> copies -> kernels -> done(whole)
 //
-// A slot is launched when it holds kLaunchBytes, or when the device would
-// otherwise be idle: so a slow link is not waited for, and on a fast one copies
-// are large.
+// A slow link is not waited for, and on a fast one copies are large
+// (device_slots.h).
 #ifndef REPRISE_CLIENT_DEVICE_DECODER_H_
 #define REPRISE_CLIENT_DEVICE_DECODER_H_
 
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "base/status.h"
+#include "client/device_slots.h"
 #include "client/kv_gather.h"
 #include "codec/codec.h"
 #include "codec/frame.h"
@@ -67,11 +63,13 @@ class DeviceDecoder {
   }
 
   // Why nothing can be decoded any more; OK as long as it can. kUnavailable.
-  Status failure();
+  Status failure() { return slots_.failure(); }
 
   // Kernels of units added from now on see what is queued on `stream` by now,
   // or what `event` waits for if it is not null.
-  Status WaitFor(GpuStream stream, GpuEvent event);
+  Status WaitFor(GpuStream stream, GpuEvent event) {
+    return slots_.WaitFor(stream, event);
+  }
 
   // Copies the frames; the rows are written later. `done` is called once, on a
   // thread of this object, with whether the rows are whole: if not, some may be
@@ -82,42 +80,30 @@ class DeviceDecoder {
   Status Add(const DeviceUnit& unit, Done done);
 
  private:
-  struct Slot {
+  struct Slot : DeviceSlot<DecodePlan> {
+    void Clear() {
+      plan->Clear();
+      bytes = 0;
+    }
     uint8_t* pinned = nullptr;
     uint8_t* on_device = nullptr;
     GpuEvent copied = nullptr;
-    std::unique_ptr<DecodePlan> plan;
-    uint64_t used_bytes = 0;
     std::vector<Done> done;  // by unit
   };
 
-  explicit DeviceDecoder(const Options& options) : options_(options) {}
+  explicit DeviceDecoder(const Options& options)
+      : options_(options), slots_(options.device, kLaunchBytes) {}
   Status Start();
   uint64_t slot_bytes() const { return options_.ring_bytes / kSlots; }
-  // Under the mutex.
-  Slot* Filling(std::unique_lock<std::mutex>* lock);
+  // Under the mutex of the slots.
   Status AddTo(Slot* slot, const DeviceUnit& unit);
-  void LaunchFilling();
   Status Launch(Slot* slot);
-  void Finish(Slot* slot, std::unique_lock<std::mutex>* lock);
-  void Work();
 
   const Options options_;
   DeviceBuffer pinned_, staging_;
   GpuStream copies_ = nullptr;
-  GpuStream kernels_ = nullptr;
-  GpuEvent caller_ = nullptr;
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Slot> slots_;
-  std::vector<Slot*> free_;
-  Slot* filling_ = nullptr;
-  std::deque<Slot*> under_way_;  // oldest first
-  Status failure_;               // of the device, for good
-  bool closing_ = false;
   std::vector<GpuRows> rows_;  // scratch
-  std::thread thread_;         // waits for slots, in order
+  DeviceSlots<Slot> slots_;
 };
 
 }  // namespace reprise

@@ -1,6 +1,7 @@
 #include "client/device_encoder.h"
 
-#include <string>
+#include <condition_variable>
+#include <mutex>
 #include <utility>
 
 #include "client/device_rows.h"
@@ -49,85 +50,25 @@ Result<std::unique_ptr<DeviceEncoder>> DeviceEncoder::Make(
 }
 
 Status DeviceEncoder::Start() {
-  const std::shared_ptr<Device>& device = options_.device;
-  REPRISE_ASSIGN_OR_RETURN(kernels_, device->MakeStream());
-  REPRISE_ASSIGN_OR_RETURN(caller_, device->MakeEvent());
   const EncodePlanLimits limits = LimitsFor(options_.output_bytes / kSlots);
-  slots_.resize(kSlots);
-  for (Slot& slot : slots_) {
-    REPRISE_ASSIGN_OR_RETURN(slot.plan, EncodePlan::Make(device, limits));
-    slot.units.reserve(limits.units);
-    free_.push_back(&slot);
-  }
-  thread_ = std::thread([this] { Work(); });
-  return Status();
-}
-
-DeviceEncoder::~DeviceEncoder() {
-  if (thread_.joinable()) {
-    {
-      std::unique_lock lock(mutex_);
-      closing_ = true;
-      LaunchFilling();
-      changed_.notify_all();
-      changed_.wait(lock, [this] {
-        return free_.size() + (filling_ != nullptr ? 1 : 0) == slots_.size();
+  return slots_.Start(
+      kSlots,
+      {.launch =
+           [this](Slot* slot) {
+             return slot->plan->Launch(slots_.kernels(), options_.max_blocks);
+           },
+       .deliver = [this](Slot* slot,
+                         const Status& outcome) { Deliver(slot, outcome); }},
+      [&](uint32_t, Slot* slot) {
+        REPRISE_ASSIGN_OR_RETURN(slot->plan,
+                                 EncodePlan::Make(options_.device, limits));
+        slot->units.reserve(limits.units);
+        return Status();
       });
-    }
-    thread_.join();
-  }
-  // First: after it nothing is queued that uses the rest.
-  if (kernels_ != nullptr) options_.device->FreeStream(kernels_);
-  if (caller_ != nullptr) options_.device->FreeEvent(caller_);
-}
-
-Status DeviceEncoder::WaitFor(GpuStream stream, GpuEvent event) {
-  const std::lock_guard lock(mutex_);
-  REPRISE_RETURN_IF_ERROR(failure_);
-  if (event == nullptr) {
-    REPRISE_RETURN_IF_ERROR(options_.device->Record(caller_, stream));
-    event = caller_;
-  }
-  return options_.device->Wait(kernels_, event);
 }
 
 Status DeviceEncoder::Add(const DeviceEncodeUnit& unit, Done done) {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    Slot* const slot = Filling(&lock);
-    if (!failure_.ok()) return failure_;
-    const Status status = AddTo(slot, unit, &done);
-    if (status.ok()) {
-      if (slot->raw_bytes >= kLaunchBytes || under_way_.empty()) {
-        LaunchFilling();
-      }
-      return Status();
-    }
-    // What has no room even in an empty one never will. Another thread may
-    // have filled the next one as well.
-    if (!status.Is(StatusCode::kResourceExhausted) || slot->plan->is_empty()) {
-      return status;
-    }
-    LaunchFilling();
-  }
-}
-
-DeviceEncoder::Slot* DeviceEncoder::Filling(
-    std::unique_lock<std::mutex>* lock) {
-  changed_.wait(*lock, [this] {
-    return filling_ != nullptr || !free_.empty() || !failure_.ok();
-  });
-  if (filling_ == nullptr && !free_.empty()) {
-    filling_ = free_.back();
-    free_.pop_back();
-    filling_->raw_bytes = 0;
-    filling_->units.clear();
-    filling_->plan->Clear();
-  } else if (filling_ != nullptr && filling_->plan->is_empty()) {
-    // Block tables of units that were refused are still in it.
-    filling_->plan->Clear();
-  }
-  return filling_;
+  return slots_.Add([&](Slot* slot) { return AddTo(slot, unit, &done); });
 }
 
 Status DeviceEncoder::AddTo(Slot* slot, const DeviceEncodeUnit& unit,
@@ -156,57 +97,18 @@ Status DeviceEncoder::AddTo(Slot* slot, const DeviceEncodeUnit& unit,
   }
   request.rows = {};
   slot->units.push_back({request, codec, std::move(*done)});
-  slot->raw_bytes += RawBytesOf(request.slices, info.token_count);
+  slot->bytes += RawBytesOf(request.slices, info.token_count);
   return Status();
 }
 
-void DeviceEncoder::LaunchFilling() {
-  if (filling_ == nullptr || filling_->plan->is_empty()) return;
-  Slot* const slot = std::exchange(filling_, nullptr);
-  const Status status = slot->plan->Launch(kernels_, options_.max_blocks);
-  if (failure_.ok()) failure_ = status;
-  under_way_.push_back(slot);
-  changed_.notify_all();
-}
-
-void DeviceEncoder::Finish(Slot* slot, std::unique_lock<std::mutex>* lock) {
-  lock->unlock();
-  const Status status = slot->plan->Synchronize();
-  lock->lock();
-  if (failure_.ok()) failure_ = status;
-  const Status outcome = failure_;
+void DeviceEncoder::Deliver(Slot* slot, const Status& outcome) {
   const auto count = static_cast<uint32_t>(slot->units.size());
-  // One more than there are results: it stays ours while they are handed out.
-  slot->held = count + 1;
-  lock->unlock();
+  slots_.Hold(slot, count);
   for (uint32_t i = 0; i < count; ++i) {
     const Done done = std::move(slot->units[i].done);
     auto unit = std::make_shared<EncodedUnit>(this, slot, i);
     if (!outcome.ok()) unit = nullptr;
     done(outcome, std::move(unit));
-  }
-  GiveBack(slot);
-  lock->lock();
-}
-
-void DeviceEncoder::GiveBack(Slot* slot) {
-  const std::lock_guard lock(mutex_);
-  if (--slot->held > 0) return;
-  free_.push_back(slot);
-  // Under the mutex: who waits for the last one ends this object.
-  changed_.notify_all();
-}
-
-void DeviceEncoder::Work() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [this] { return closing_ || !under_way_.empty(); });
-    if (under_way_.empty()) return;
-    Slot* const slot = under_way_.front();
-    Finish(slot, &lock);
-    under_way_.pop_front();
-    if (under_way_.empty()) LaunchFilling();
-    changed_.notify_all();
   }
 }
 

@@ -8,23 +8,17 @@
 //
 // What a device has no encoder for comes as rows instead, packed, for the host
 // to encode: no more of them at a time than the slots hold.
-//
-// A slot is launched when it holds kLaunchBytes, or when the device would
-// otherwise be idle.
 #ifndef REPRISE_CLIENT_DEVICE_ENCODER_H_
 #define REPRISE_CLIENT_DEVICE_ENCODER_H_
 
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "base/status.h"
+#include "client/device_slots.h"
 #include "client/kv_gather.h"
 #include "codec/codec.h"
 #include "codec/frame.h"
@@ -63,7 +57,7 @@ class DeviceEncoder {
   // scratch on the device, and some MiB of tasks a slot in both.
   static Result<std::unique_ptr<DeviceEncoder>> Make(const Options& options);
   // Waits for everything, results that somebody still holds included.
-  ~DeviceEncoder();
+  ~DeviceEncoder() { slots_.Close(); }
 
   const std::shared_ptr<Device>& shared_device() const {
     return options_.device;
@@ -71,7 +65,9 @@ class DeviceEncoder {
 
   // Kernels of units added from now on see what is queued on `stream` by now,
   // or what `event` waits for if it is not null.
-  Status WaitFor(GpuStream stream, GpuEvent event);
+  Status WaitFor(GpuStream stream, GpuEvent event) {
+    return slots_.WaitFor(stream, event);
+  }
 
   // `done` is called once, on a thread of this object, when the rows were read:
   // with what came of them, or with kUnavailable and null when the device
@@ -94,38 +90,25 @@ class DeviceEncoder {
     const GpuCodec* codec = nullptr;  // null: rows
     Done done;
   };
-  struct Slot {
-    std::unique_ptr<EncodePlan> plan;
-    uint64_t raw_bytes = 0;
+  struct Slot : DeviceSlot<EncodePlan> {  // bytes: of rows
+    void Clear() {
+      plan->Clear();
+      bytes = 0;
+      units.clear();
+    }
     std::vector<Unit> units;
-    uint32_t held = 0;  // results that have not gone
   };
 
-  explicit DeviceEncoder(const Options& options) : options_(options) {}
+  explicit DeviceEncoder(const Options& options)
+      : options_(options), slots_(options.device, kLaunchBytes) {}
   Status Start();
-  // Under the mutex.
-  Slot* Filling(std::unique_lock<std::mutex>* lock);
+  // Under the mutex of the slots. Takes `done` if all is well.
   Status AddTo(Slot* slot, const DeviceEncodeUnit& unit, Done* done);
-  void LaunchFilling();
-  void Finish(Slot* slot, std::unique_lock<std::mutex>* lock);
-  void Work();
-  // Not under it.
-  void GiveBack(Slot* slot);
+  void Deliver(Slot* slot, const Status& outcome);
 
   const Options options_;
-  GpuStream kernels_ = nullptr;
-  GpuEvent caller_ = nullptr;
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Slot> slots_;
-  std::vector<Slot*> free_;
-  Slot* filling_ = nullptr;
-  std::deque<Slot*> under_way_;  // oldest first
-  Status failure_;               // of the device, for good
-  bool closing_ = false;
   std::vector<GpuRows> rows_;  // scratch
-  std::thread thread_;         // waits for slots, in order
+  DeviceSlots<Slot> slots_;
 };
 
 // What a device made of one unit. Holds on to its slot, so it must go soon; the
@@ -134,7 +117,7 @@ class EncodedUnit {
  public:
   EncodedUnit(DeviceEncoder* encoder, DeviceEncoder::Slot* slot, uint32_t index)
       : encoder_(encoder), slot_(slot), index_(index) {}
-  ~EncodedUnit() { encoder_->GiveBack(slot_); }
+  ~EncodedUnit() { encoder_->slots_.GiveBack(slot_); }
   EncodedUnit(const EncodedUnit&) = delete;
   EncodedUnit& operator=(const EncodedUnit&) = delete;
 
