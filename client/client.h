@@ -269,16 +269,20 @@ struct RestoreRequest {
   // rows of one tier; those of others may be of another (on_tier,
   // RestoreTicket::ValidRanges). Who reads it without it while a refinement is
   // written may find elements of both tiers in one row, and in C++ has a data
-  // race. May be null. Don't wait for the restore, or cancel it, while holding
+  // race. May be null. Don't wait for a restore, or cancel one, while holding
   // it; whoever holds it long keeps a thread of the client waiting.
+  //
+  // On a device rows are overwritten in the order of KvDevice::stream, so that
+  // kernels there need no lock. It is held while that is queued: whoever holds
+  // it, shared, while queuing several kernels has them all see the same rows.
   std::shared_mutex* rows_lock = nullptr;
   // Called once, on a thread of the client, as soon as the manifest is here.
   // The memory must hold info.tokens from info.first_token on and live until
   // the restore is over. It may be a device's (KvMemory::device): then frames
   // are checked here and decoded there. The restore answers kUnimplemented in
-  // a build without CUDA, for a codec without kernels and for `progressive`,
-  // kUnavailable when there is no such device or it fails: a sink in the
-  // host's memory still serves.
+  // a build without CUDA and for a codec without kernels, kUnavailable when
+  // there is no such device or it fails: a sink in the host's memory still
+  // serves.
   std::function<Result<KvSink>(const RestoreInfo& info)> make_sink;
   // Called on a thread of the client when all of a layer is in place. May be
   // null. Must not block.

@@ -43,16 +43,12 @@ Status DeviceDecoder::Start() {
       staging_,
       DeviceBuffer::Make(device, GpuMemory::kDevice, options_.ring_bytes));
   REPRISE_ASSIGN_OR_RETURN(copies_, device->MakeStream());
+  REPRISE_ASSIGN_OR_RETURN(placer_, DevicePlacer::Make(device));
   return slots_.Start(
       kSlots,
       {.launch = [this](Slot* slot) { return Launch(slot); },
-       .deliver =
-           [](Slot* slot, const Status& outcome) {
-             for (uint32_t unit = 0; unit < slot->done.size(); ++unit) {
-               slot->done[unit](outcome.ok() && slot->plan->damage(unit) == 0);
-             }
-             slot->done.clear();
-           }},
+       .deliver = [this](Slot* slot,
+                         const Status& outcome) { Deliver(slot, outcome); }},
       [&](uint32_t index, Slot* slot) {
         slot->pinned = pinned_.data() + index * slot_bytes();
         slot->on_device = staging_.data() + index * slot_bytes();
@@ -96,9 +92,7 @@ Status DeviceDecoder::AddTo(Slot* slot, const DeviceUnit& unit) {
         "device: there are no kernels for codec " +
         std::string(CodecIdName(unit.frames[0]->info.codec)));
   }
-  REPRISE_RETURN_IF_ERROR(MakeDeviceRows(*unit.target, unit.slices,
-                                         unit.first_token, unit.token_count,
-                                         slot->plan.get(), &rows_));
+  REPRISE_ASSIGN_OR_RETURN(const uint8_t* const scratch, MakeRows(slot, unit));
   std::array<const uint8_t*, kMaxStages> device_frames{};
   uint64_t at = slot->bytes;
   for (size_t k = 0; k < unit.frames.size(); ++k) {
@@ -114,13 +108,52 @@ Status DeviceDecoder::AddTo(Slot* slot, const DeviceUnit& unit) {
       .token_count = unit.token_count,
       .profile = unit.profile,
       .kept = unit.kept};
-  REPRISE_RETURN_IF_ERROR(codec->Plan(request, slot->plan.get()).status());
+  REPRISE_ASSIGN_OR_RETURN(const uint32_t index,
+                           codec->Plan(request, slot->plan.get()));
+  if (unit.is_refinement) {
+    slot->refinements.push_back({index,
+                                 {.target = unit.target,
+                                  .slices = unit.slices,
+                                  .first_token = unit.first_token,
+                                  .token_count = unit.token_count,
+                                  .rows = scratch,
+                                  .stream = unit.stream,
+                                  .rows_lock = unit.rows_lock}});
+  }
   for (const FrameView* frame : unit.frames) {
     std::memcpy(slot->pinned + slot->bytes, frame->bytes.data(),
                 frame->bytes.size());
     slot->bytes += Aligned(frame->bytes.size() + kGpuSlackBytes);
   }
   return Status();
+}
+
+Result<const uint8_t*> DeviceDecoder::MakeRows(Slot* slot,
+                                               const DeviceUnit& unit) {
+  if (unit.is_refinement) {
+    return MakeScratchRows(*unit.target, unit.slices, unit.token_count,
+                           slot->plan.get(), &rows_);
+  }
+  REPRISE_RETURN_IF_ERROR(MakeDeviceRows(*unit.target, unit.slices,
+                                         unit.first_token, unit.token_count,
+                                         slot->plan.get(), &rows_));
+  return nullptr;
+}
+
+void DeviceDecoder::Deliver(Slot* slot, const Status& outcome) {
+  Status status = outcome;
+  if (status.ok()) {
+    whole_.clear();
+    for (const auto& [unit, refinement] : slot->refinements) {
+      if (slot->plan->damage(unit) == 0) whole_.push_back(refinement);
+    }
+    status = placer_->Place(whole_);
+    if (!status.ok()) slots_.Fail(status);
+  }
+  for (uint32_t unit = 0; unit < slot->done.size(); ++unit) {
+    slot->done[unit](status.ok() && slot->plan->damage(unit) == 0);
+  }
+  slot->done.clear();
 }
 
 Status DeviceDecoder::Launch(Slot* slot) {

@@ -13,10 +13,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <shared_mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "client/device_placer.h"
 #include "client/device_slots.h"
 #include "client/kv_gather.h"
 #include "codec/codec.h"
@@ -37,6 +40,12 @@ struct DeviceUnit {
   uint64_t first_token = 0;
   uint32_t token_count = 0;
   TokenMask* kept = nullptr;  // as DecodeRequest::kept, set by Add
+  // The rows there are valid already, and what takes their place is decoded
+  // elsewhere: it is copied over them when all of it is whole, in the order of
+  // `stream` and under the lock (device_placer.h), else they stay as they are.
+  bool is_refinement = false;
+  GpuStream stream = nullptr;
+  std::shared_mutex* rows_lock = nullptr;
 };
 
 // Thread-safe. Serves any number of restores.
@@ -73,9 +82,9 @@ class DeviceDecoder {
 
   // Copies the frames; the rows are written later. `done` is called once, on a
   // thread of this object, with whether the rows are whole: if not, some may be
-  // written. It must not block, and may not call Add. Waits while all slots are
-  // under way. Errors of GpuCodec::Plan, kUnavailable when the device failed;
-  // `done` is then not called.
+  // written, but for those of a refinement. It must not block, and may not call
+  // Add. Waits while all slots are under way. Errors of GpuCodec::Plan,
+  // kUnavailable when the device failed; `done` is then not called.
   using Done = std::function<void(bool whole)>;
   Status Add(const DeviceUnit& unit, Done done);
 
@@ -84,11 +93,13 @@ class DeviceDecoder {
     void Clear() {
       plan->Clear();
       bytes = 0;
+      refinements.clear();
     }
     uint8_t* pinned = nullptr;
     uint8_t* on_device = nullptr;
     GpuEvent copied = nullptr;
-    std::vector<Done> done;  // by unit
+    std::vector<Done> done;                                    // by unit
+    std::vector<std::pair<uint32_t, Refinement>> refinements;  // with the unit
   };
 
   explicit DeviceDecoder(const Options& options)
@@ -98,11 +109,17 @@ class DeviceDecoder {
   // Under the mutex of the slots.
   Status AddTo(Slot* slot, const DeviceUnit& unit);
   Status Launch(Slot* slot);
+  // The rows that a unit's kernels write, in rows_. Of a refinement they are in
+  // scratch: answers where.
+  Result<const uint8_t*> MakeRows(Slot* slot, const DeviceUnit& unit);
+  void Deliver(Slot* slot, const Status& outcome);
 
   const Options options_;
   DeviceBuffer pinned_, staging_;
   GpuStream copies_ = nullptr;
-  std::vector<GpuRows> rows_;  // scratch
+  std::vector<GpuRows> rows_;  // of MakeRows
+  std::unique_ptr<DevicePlacer> placer_;
+  std::vector<Refinement> whole_;  // of Deliver
   DeviceSlots<Slot> slots_;
 };
 

@@ -124,4 +124,37 @@ Status MakeDeviceRows(const KvSource& source,
   return MakeRows(source, slices, first_token, count, plan, out);
 }
 
+uint64_t ScratchRowsBytes(const PlaneSlice& slice, uint32_t count) {
+  const uint64_t bytes = count * slice.token_bytes();
+  return (bytes + kGpuAlignment - 1) / kGpuAlignment * kGpuAlignment;
+}
+
+Result<const uint8_t*> MakeScratchRows(const KvTarget& target,
+                                       std::span<const PlaneSlice> slices,
+                                       uint32_t count, DecodePlan* plan,
+                                       std::vector<GpuRows>* out) {
+  uint64_t bytes = 0;
+  for (const PlaneSlice& slice : slices) {
+    if (HoldsPart(target, slice)) bytes += ScratchRowsBytes(slice, count);
+  }
+  REPRISE_ASSIGN_OR_RETURN(uint8_t* const scratch, plan->AddScratch(bytes));
+  out->clear();
+  uint8_t* at = scratch;
+  for (const PlaneSlice& slice : slices) {
+    GpuRows& rows = out->emplace_back();
+    rows.token_count = count;
+    if (!HoldsPart(target, slice)) continue;
+    const uint32_t element_bytes = DTypeBytes(slice.spec->dtype);
+    rows.base = at;
+    rows.token_stride = static_cast<int64_t>(slice.token_bytes());
+    rows.head_stride = int64_t{slice.spec->dim} * element_bytes;
+    rows.element_stride = element_bytes;
+    rows.head_count = slice.head_count;
+    rows.dim = slice.spec->dim;
+    rows.element_bytes = element_bytes;
+    at += ScratchRowsBytes(slice, count);
+  }
+  return static_cast<const uint8_t*>(scratch);
+}
+
 }  // namespace reprise

@@ -33,6 +33,15 @@ Status MakeDeviceRows(const KvSource& source,
                       uint32_t count, EncodePlan* plan,
                       std::vector<GpuRows>* out);
 
+// Instead, rows in the plan's scratch: one for each slice of which the target
+// holds heads, whole slices one behind the other, so many bytes each. Answers
+// where the first begins. kResourceExhausted when there is no room for them.
+Result<const uint8_t*> MakeScratchRows(const KvTarget& target,
+                                       std::span<const PlaneSlice> slices,
+                                       uint32_t count, DecodePlan* plan,
+                                       std::vector<GpuRows>* out);
+uint64_t ScratchRowsBytes(const PlaneSlice& slice, uint32_t count);
+
 }  // namespace reprise
 
 #endif  // REPRISE_CLIENT_DEVICE_ROWS_H_

@@ -91,6 +91,12 @@ class DeviceSlots {
     return failure_;
   }
 
+  // The device failed in the midst of a delivery.
+  void Fail(const Status& why) {
+    const std::lock_guard lock(mutex_);
+    if (failure_.ok()) failure_ = why;
+  }
+
   // Kernels of what is added from now on see what is queued on `stream` by
   // now, or what `event` waits for if it is not null.
   Status WaitFor(GpuStream stream, GpuEvent event) {

@@ -166,7 +166,10 @@ bool FrameDecoder::RunOnDevice(UnitKey key, std::shared_ptr<Task> task,
       .target = target_,
       .first_token = job.segment->first_token,
       .token_count = job.segment->token_count,
-      .kept = request_.accept_dropped ? &outcome->kept : nullptr};
+      .kept = request_.accept_dropped ? &outcome->kept : nullptr,
+      .is_refinement = job.stages_in_place > 0,
+      .stream = device_memory_.stream,
+      .rows_lock = request_.rows_lock};
   const Status added = device_->Add(unit, [=, this](bool is_whole) {
     if (!is_whole && stages > 1) {
       // Damage that no checksum shows may be in any of its stages.

@@ -72,8 +72,10 @@ class FrameDecoder {
   // `device` must outlive this.
   using DeviceProfiles =
       std::map<const CodecProfile*, std::shared_ptr<const GpuProfile>>;
-  void UseDevice(DeviceDecoder* device, DeviceProfiles profiles) {
+  void UseDevice(DeviceDecoder* device, const KvDevice& memory,
+                 DeviceProfiles profiles) {
     device_ = device;
+    device_memory_ = memory;
     device_profiles_ = std::move(profiles);
   }
 
@@ -153,6 +155,7 @@ class FrameDecoder {
   const std::vector<LayerGroup>& groups_;
   const KvTarget* target_ = nullptr;
   DeviceDecoder* device_ = nullptr;  // null: codec threads decode
+  KvDevice device_memory_;
   DeviceProfiles device_profiles_;
   // By layer group and heads.
   std::map<std::array<uint32_t, 4>, std::vector<PlaneSlice>> slices_;

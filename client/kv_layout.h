@@ -55,7 +55,9 @@ struct KvPaging {
 // A restore writes no row before `ready_event`, or without one before what was
 // queued on `stream` when make_sink returned. Rows that it calls in place
 // (on_layer, WaitLayer, the result) are there: kernels on any stream may read
-// them from then on.
+// them from then on. What a progressive restore writes over them is written in
+// the order of `stream`: after what was queued there before, and before what is
+// queued later. Kernels on other streams have to wait for it.
 //
 // A save reads no row before `ready_event`, or without one before what was
 // queued on `stream` when it was called, and none after it is captured.

@@ -304,10 +304,6 @@ Status Restorer::TakeSink() {
 }
 
 Status Restorer::UseDevice(const KvDevice& device) {
-  if (request_.progressive) {
-    return UnimplementedError(
-        "restore: refinements are not written into a device's memory");
-  }
   REPRISE_RETURN_IF_ERROR(
       CheckDeviceMemory(model_->spec(), *target_).WithContext("restore"));
   REPRISE_ASSIGN_OR_RETURN(device_, core_->devices.Decoder(device.ordinal));
@@ -326,7 +322,7 @@ Status Restorer::UseDevice(const KvDevice& device) {
     }
   }
   REPRISE_RETURN_IF_ERROR(device_->WaitFor(device.stream, device.ready_event));
-  decoder_->UseDevice(device_, std::move(profiles));
+  decoder_->UseDevice(device_, device, std::move(profiles));
   return Status();
 }
 

@@ -215,14 +215,41 @@ TEST_F(DeviceRestoreTest, WithoutADeviceTheCpuServes) {
   ASSERT_OK(worker.Restore("s"));
 }
 
-TEST_F(DeviceRestoreTest, RefinementsInPlaceAreRefused) {
+// The base of all layers first, then better rows over it, in pages and where a
+// rank holds a part of the heads.
+TEST_F(DeviceRestoreTest, RefinementsComeOverTheBase) {
   TestWorker worker = NewWorker();
-  ASSERT_OK(worker.Save("s", ToyTokens(9, 64), {.codec = "raw"}));
-  RestoreRequest request;
-  request.progressive = true;
-  const auto restored =
-      worker.Restore("s", std::move(request), {.on_device = true});
-  ExpectStatus(restored.status(), StatusCode::kUnimplemented, "refinements");
+  const auto profile = TrainProfile(CodecId::kKlt, worker.spec);
+  ASSERT_OK(profile);
+  ASSERT_OK(worker.client->PutProfile(worker.model, CodecId::kKlt, *profile));
+  const std::vector<TokenId> tokens = ToyTokens(9, 64 * 8 + 20);
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "near"}));
+  for (const CacheLayout layout :
+       {CacheLayout::kLlama, CacheLayout::kVllmHnd}) {
+    CacheOptions options{.layout = layout, .token_count = tokens.size()};
+    KvCache on_host(worker.spec, options);
+    options.on_device = true;
+    KvCache on_device(worker.spec, options);
+    for (KvCache* cache : {&on_host, &on_device}) {
+      std::mutex mutex;
+      std::set<Tier> tiers;
+      RestoreRequest request;
+      request.model = worker.model;
+      request.lowest = Tier::kArchive;
+      request.progressive = true;
+      request.make_sink = [&](const RestoreInfo&) { return cache->sink(); };
+      request.on_tier = [&](const RestoredPart& part) {
+        const std::lock_guard lock(mutex);
+        tiers.insert(part.range.tier);
+      };
+      const auto restored = worker.client->Restore("s", request);
+      ASSERT_OK(restored);
+      EXPECT_EQ(restored->valid_end, tokens.size());
+      EXPECT_TRUE(tiers.contains(Tier::kNear));
+      EXPECT_TRUE(tiers.contains(Tier::kArchive));
+    }
+    ExpectSameRows(worker, on_host, on_device, tokens.size());
+  }
 }
 
 TEST_F(DeviceRestoreTest, CancelledNothingTouchesTheSink) {
