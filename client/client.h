@@ -317,7 +317,14 @@ struct RestoreResult {
 class RestoreTicket {
  public:
   virtual ~RestoreTicket() = default;  // cancels and waits
+  // Until all of the layer is in place: with its base, if progressive.
+  // kInvalidArgument for a layer that there is not, kDataLoss when tokens of it
+  // are lost, and the restore's error.
   virtual Status WaitLayer(uint32_t layer) = 0;
+  // Until its event was recorded (KvDevice::layer_events): kernels may be
+  // queued that wait for it. Whether what they read is whole says WaitLayer, or
+  // Wait. Without events as WaitLayer, and with the same errors.
+  virtual Status WaitLayerQueued(uint32_t layer) = 0;
   virtual Result<RestoreResult> Wait() = 0;
   // After it returns, nothing touches the sink. What ValidRanges says then is
   // there, in rows of one tier each, and can be used: a refinement under way

@@ -68,7 +68,7 @@ DeviceDecoder::~DeviceDecoder() {
   }
 }
 
-Status DeviceDecoder::Add(const DeviceUnit& unit, Done done) {
+Status DeviceDecoder::Add(const DeviceUnit& unit, Done done, Queued queued) {
   const uint64_t bytes = PackedBytes(unit.frames);
   if (bytes > slot_bytes()) {
     return ResourceExhaustedError("device: frames of " + std::to_string(bytes) +
@@ -81,6 +81,7 @@ Status DeviceDecoder::Add(const DeviceUnit& unit, Done done) {
     }
     REPRISE_RETURN_IF_ERROR(AddTo(slot, unit));
     slot->done.push_back(std::move(done));
+    if (queued != nullptr) slot->queued.push_back(std::move(queued));
     return Status();
   });
 }
@@ -154,6 +155,7 @@ void DeviceDecoder::Deliver(Slot* slot, const Status& outcome) {
     slot->done[unit](status.ok() && slot->plan->damage(unit) == 0);
   }
   slot->done.clear();
+  slot->queued.clear();
 }
 
 Status DeviceDecoder::Launch(Slot* slot) {
@@ -162,7 +164,10 @@ Status DeviceDecoder::Launch(Slot* slot) {
       device.CopyToDevice(slot->on_device, slot->pinned, slot->bytes, copies_));
   REPRISE_RETURN_IF_ERROR(device.Record(slot->copied, copies_));
   REPRISE_RETURN_IF_ERROR(device.Wait(slots_.kernels(), slot->copied));
-  return slot->plan->Launch(slots_.kernels(), options_.max_blocks);
+  REPRISE_RETURN_IF_ERROR(
+      slot->plan->Launch(slots_.kernels(), options_.max_blocks));
+  for (const Queued& queued : slot->queued) queued(slots_.kernels());
+  return Status();
 }
 
 }  // namespace reprise

@@ -85,8 +85,14 @@ class DeviceDecoder {
   // written, but for those of a refinement. It must not block, and may not call
   // Add. Waits while all slots are under way. Errors of GpuCodec::Plan,
   // kUnavailable when the device failed; `done` is then not called.
+  //
+  // `queued` may be null. It is called before `done`, as soon as the kernels
+  // that write the unit are queued, with their stream, on any thread that calls
+  // Add; it must do no more than to record events there, and take no lock that
+  // is held by who calls into this object.
   using Done = std::function<void(bool whole)>;
-  Status Add(const DeviceUnit& unit, Done done);
+  using Queued = std::function<void(GpuStream kernels)>;
+  Status Add(const DeviceUnit& unit, Done done, Queued queued = nullptr);
 
  private:
   struct Slot : DeviceSlot<DecodePlan> {
@@ -98,7 +104,8 @@ class DeviceDecoder {
     uint8_t* pinned = nullptr;
     uint8_t* on_device = nullptr;
     GpuEvent copied = nullptr;
-    std::vector<Done> done;                                    // by unit
+    std::vector<Done> done;      // by unit
+    std::vector<Queued> queued;  // those that are not null
     std::vector<std::pair<uint32_t, Refinement>> refinements;  // with the unit
   };
 

@@ -18,7 +18,8 @@ FrameDecoder::FrameDecoder(const Options& options)
       call_(options.state->context),
       request_(*options.request),
       groups_(options.state->model->groups()),
-      units_left_(groups_.size(), 0) {}
+      units_left_(groups_.size(), 0),
+      units_to_queue_(groups_.size(), 0) {}
 
 FrameDecoder::~FrameDecoder() { WaitForJobs(); }
 
@@ -49,7 +50,10 @@ Status FrameDecoder::AddSegment(const ManifestSegment* manifest,
   }
   segment.units.resize(manifest->units());
   std::lock_guard lock(call_->mutex());
-  for (const uint32_t group : segment.groups) ++units_left_[group];
+  for (const uint32_t group : segment.groups) {
+    ++units_left_[group];
+    ++units_to_queue_[group];
+  }
   segments_.push_back(std::move(segment));
   state_->placed.push_back({manifest->first_token, manifest->end_token(),
                             manifest->basis,
@@ -170,7 +174,11 @@ bool FrameDecoder::RunOnDevice(UnitKey key, std::shared_ptr<Task> task,
       .is_refinement = job.stages_in_place > 0,
       .stream = device_memory_.stream,
       .rows_lock = request_.rows_lock};
-  const Status added = device_->Add(unit, [=, this](bool is_whole) {
+  DeviceDecoder::Queued queued;
+  if (!device_memory_.layer_events.empty() && !unit.is_refinement) {
+    queued = [=, this](GpuStream kernels) { NoteQueued(key, kernels); };
+  }
+  const auto done = [=, this](bool is_whole) {
     if (!is_whole && stages > 1) {
       // Damage that no checksum shows may be in any of its stages.
       Task fewer{std::move(task->frames), task->is_last};
@@ -182,8 +190,30 @@ bool FrameDecoder::RunOnDevice(UnitKey key, std::shared_ptr<Task> task,
     Settle(key, *outcome);
     task->frames.clear();
     EndJob(key);
-  });
-  return added.ok();
+  };
+  return device_->Add(unit, done, std::move(queued)).ok();
+}
+
+void FrameDecoder::NoteQueued(UnitKey key, GpuStream kernels) {
+  {
+    std::lock_guard lock(call_->mutex());
+    Segment& segment = segments_[key.first];
+    // Of a unit that is damaged, what is left of it is queued once more.
+    if (std::exchange(segment.units[key.second].queued, true)) return;
+    const uint32_t group = segment.groups[key.second];
+    if (--units_to_queue_[group] != 0) return;
+    const LayerGroup& layers = groups_[group];
+    for (uint32_t k = 0; k < layers.layer_count; ++k) {
+      const uint32_t layer = layers.first_layer + k;
+      // A device that fails here is found to have failed by whoever waits.
+      (void)device_->shared_device()->Record(device_memory_.layer_events[layer],
+                                             kernels);
+      if (state_->layers[layer] == RestoreState::Layer::kComing) {
+        state_->layers[layer] = RestoreState::Layer::kQueued;
+      }
+    }
+  }
+  call_->Notify();
 }
 
 void FrameDecoder::Settle(UnitKey key, const Outcome& outcome) {
@@ -225,8 +255,12 @@ FrameDecoder::News FrameDecoder::Note(UnitKey key, uint32_t stages_in_place,
   if (unit.counted || !(is_last || is_here)) return news;
   unit.counted = true;
   if (--units_left_[group] != 0) return news;
-  std::replace(states, states + layers.layer_count,
-               RestoreState::Layer::kComing, RestoreState::Layer::kHere);
+  std::replace_if(
+      states, states + layers.layer_count,
+      [](RestoreState::Layer layer) {
+        return layer != RestoreState::Layer::kLost;
+      },
+      RestoreState::Layer::kHere);
   news.layers_done = true;
   return news;
 }

@@ -33,7 +33,8 @@ namespace reprise {
 struct RestoreState {
   RestoreState(std::shared_ptr<CallContext> call, Model of_model);
 
-  enum class Layer : uint8_t { kComing, kHere, kLost };
+  // Queued: the device has all kernels that write it.
+  enum class Layer : uint8_t { kComing, kQueued, kHere, kLost };
   // A segment's tokens, and what of them is in the sink.
   struct Placed {
     uint64_t first_token = 0;
@@ -101,6 +102,7 @@ class FrameDecoder {
     uint8_t stages_in_place = 0;
     bool running = false;
     bool counted = false;  // of units_left_
+    bool queued = false;   // counted of units_to_queue_
     bool decided = false;  // its last task was submitted
   };
   struct Segment {
@@ -131,6 +133,8 @@ class FrameDecoder {
   // is nothing that it can take.
   bool RunOnDevice(UnitKey key, std::shared_ptr<Task> task, DecodeJob job,
                    WorkerMemory* memory);
+  // The device has the unit's kernels, on this stream.
+  void NoteQueued(UnitKey key, GpuStream kernels);
   // What a task came to.
   struct Outcome {
     uint32_t stages = 0;  // in place now
@@ -162,9 +166,10 @@ class FrameDecoder {
 
   // Guarded by the call's mutex once jobs run.
   std::vector<Segment> segments_;
-  std::vector<uint64_t> units_left_;  // by group
-  std::map<UnitKey, Task> next_;      // of units whose job runs
-  uint32_t first_lost_ = UINT32_MAX;  // segment
+  std::vector<uint64_t> units_left_;      // by group
+  std::vector<uint64_t> units_to_queue_;  // the same, on a device
+  std::map<UnitKey, Task> next_;          // of units whose job runs
+  uint32_t first_lost_ = UINT32_MAX;      // segment
   size_t running_ = 0;
   int64_t decode_ns_ = 0;
   uint64_t raw_bytes_ = 0;

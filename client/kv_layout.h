@@ -23,6 +23,7 @@
 #define REPRISE_CLIENT_KV_LAYOUT_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace reprise {
@@ -59,6 +60,12 @@ struct KvPaging {
 // the order of `stream`: after what was queued there before, and before what is
 // queued later. Kernels on other streams have to wait for it.
 //
+// `layer_events`, by layer, are recorded by a restore as soon as the kernels
+// that write a layer are queued (RestoreTicket::WaitLayerQueued): a stream that
+// waits for a layer's event sees its rows, long before the host could be told
+// that they are there. Whether they are whole is known later. Empty: none; else
+// one a layer, which must live until the restore is over.
+//
 // A save reads no row before `ready_event`, or without one before what was
 // queued on `stream` when it was called, and none after it is captured.
 struct KvDevice {
@@ -66,6 +73,7 @@ struct KvDevice {
   int32_t ordinal = 0;
   void* stream = nullptr;       // cudaStream_t
   void* ready_event = nullptr;  // cudaEvent_t
+  std::span<void* const> layer_events = {};
 };
 
 template <typename Pointer>

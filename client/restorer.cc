@@ -304,6 +304,13 @@ Status Restorer::TakeSink() {
 }
 
 Status Restorer::UseDevice(const KvDevice& device) {
+  const size_t layers = model_->spec().layers.size();
+  const size_t events = device.layer_events.size();
+  if (events != 0 && events != layers) {
+    return InvalidArgumentError("restore: " + std::to_string(events) +
+                                " layer events, the model has " +
+                                std::to_string(layers) + " layers");
+  }
   REPRISE_RETURN_IF_ERROR(
       CheckDeviceMemory(model_->spec(), *target_).WithContext("restore"));
   REPRISE_ASSIGN_OR_RETURN(device_, core_->devices.Decoder(device.ordinal));

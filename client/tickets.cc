@@ -27,20 +27,30 @@ void SaveTicketImpl::Cancel() {
 }
 
 Status RestoreTicketImpl::WaitLayer(uint32_t layer) {
+  return WaitFor(layer, false);
+}
+
+Status RestoreTicketImpl::WaitLayerQueued(uint32_t layer) {
+  return WaitFor(layer, true);
+}
+
+Status RestoreTicketImpl::WaitFor(uint32_t layer, bool queued_will_do) {
   using Layer = RestoreState::Layer;
   std::unique_lock lock(state_->context->mutex());
-  if (layer >= state_->layers.size()) {
+  const std::vector<Layer>& layers = state_->layers;
+  if (layer >= layers.size()) {
     return InvalidArgumentError("restore: layer " + std::to_string(layer) +
-                                " of " + std::to_string(state_->layers.size()));
+                                " of " + std::to_string(layers.size()));
   }
   state_->context->WaitAlways(lock, [&] {
-    return state_->layers[layer] != Layer::kComing ||
+    return (layers[layer] != Layer::kComing &&
+            (queued_will_do || layers[layer] != Layer::kQueued)) ||
            state_->result.has_value();
   });
   if (state_->result.has_value() && !state_->result->ok()) {
     return state_->result->status();
   }
-  if (state_->layers[layer] != Layer::kLost) return Status();
+  if (layers[layer] != Layer::kLost) return Status();
   return DataLossError("restore: tokens of layer " + std::to_string(layer) +
                        " are lost");
 }

@@ -50,12 +50,15 @@ class RestoreTicketImpl final : public RestoreTicket {
   ~RestoreTicketImpl() override { Cancel(); }
 
   Status WaitLayer(uint32_t layer) override;
+  Status WaitLayerQueued(uint32_t layer) override;
   Result<RestoreResult> Wait() override;
   void Cancel() override;
   std::vector<TierRange> ValidRanges(uint32_t layer) override;
   std::vector<TierRange> ValidRanges() override;
 
  private:
+  Status WaitFor(uint32_t layer, bool queued_will_do);
+
   const std::shared_ptr<RestoreState> state_;
 };
 

@@ -174,6 +174,96 @@ TEST_F(DeviceRestoreTest, LayersAreToldOnceAndInPlace) {
   EXPECT_EQ(layers.size(), worker.spec.layers.size());
 }
 
+// Kernels that wait for a layer's event see its rows, though nobody waited for
+// them on the host.
+TEST_F(DeviceRestoreTest, AStreamMayWaitForALayer) {
+  const std::vector<TokenId> tokens = ToyTokens(11, 64 * 12);
+  const std::shared_ptr<Device> device = MakeHostDevice();
+  ClientOptions options;
+  options.device = device;
+  options.codec_threads = 2;
+  options.device_ring_bytes = 4 << 20;
+  TestWorker worker(daemon_.Connect(options), SmolModel());
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "raw"}));
+  const auto stream = device->MakeStream();
+  ASSERT_OK(stream);
+  std::vector<GpuEvent> events;
+  for (size_t l = 0; l < worker.spec.layers.size(); ++l) {
+    const auto event = device->MakeEvent();
+    ASSERT_OK(event);
+    events.push_back(*event);
+  }
+  KvCache cache(worker.spec, {.token_count = tokens.size(), .on_device = true});
+  KvCache wanted(worker.spec, {.token_count = tokens.size()});
+  wanted.FillAll();
+  RestoreRequest request;
+  request.model = worker.model;
+  request.make_sink = [&](const RestoreInfo&) {
+    KvSink sink = cache.sink();
+    sink.device.layer_events = events;
+    return sink;
+  };
+  auto ticket = worker.client->RestoreAsync("s", request);
+  ASSERT_OK(ticket);
+  const uint64_t row_bytes = worker.spec.layers[0].planes[0].channels() * 2;
+  std::vector<Bytes> seen(events.size(), Bytes(row_bytes * tokens.size()));
+  for (uint32_t layer = 0; layer < events.size(); ++layer) {
+    ASSERT_TRUE((*ticket)->WaitLayerQueued(layer).ok());
+    ASSERT_TRUE(device->Wait(*stream, events[layer]).ok());
+    ASSERT_TRUE(device
+                    ->CopyToHost(seen[layer].data(),
+                                 cache.At(layer, 0, 0, 0, 0),
+                                 seen[layer].size(), *stream)
+                    .ok());
+  }
+  ASSERT_OK((*ticket)->Wait());
+  device->FreeStream(*stream);  // waits
+  for (uint32_t layer = 0; layer < events.size(); ++layer) {
+    EXPECT_EQ(std::memcmp(seen[layer].data(), wanted.At(layer, 0, 0, 0, 0),
+                          seen[layer].size()),
+              0)
+        << layer;
+    EXPECT_TRUE((*ticket)->WaitLayer(layer).ok());
+    device->FreeEvent(events[layer]);
+  }
+  ExpectStatus((*ticket)->WaitLayerQueued(uint32_t(events.size())),
+               StatusCode::kInvalidArgument, "layer");
+}
+
+TEST_F(DeviceRestoreTest, WithoutEventsALayerIsQueuedWhenItIsThere) {
+  TestWorker worker = NewWorker();
+  const std::vector<TokenId> tokens = ToyTokens(12, 64);
+  ASSERT_OK(worker.Save("s", tokens));
+  for (const bool on_device : {false, true}) {
+    KvCache cache(worker.spec,
+                  {.token_count = tokens.size(), .on_device = on_device});
+    RestoreRequest request;
+    request.model = worker.model;
+    request.make_sink = [&](const RestoreInfo&) { return cache.sink(); };
+    auto ticket = worker.client->RestoreAsync("s", request);
+    ASSERT_OK(ticket);
+    EXPECT_TRUE((*ticket)->WaitLayerQueued(0).ok());
+    EXPECT_EQ((*ticket)->ValidRanges(0).size(), 1u);
+  }
+}
+
+TEST_F(DeviceRestoreTest, EventsAreOneALayer) {
+  TestWorker worker = NewWorker();
+  ASSERT_OK(worker.Save("s", ToyTokens(13, 64)));
+  KvCache cache(worker.spec, {.token_count = 64, .on_device = true});
+  const std::vector<GpuEvent> events(worker.spec.layers.size() + 1);
+  RestoreRequest request;
+  request.model = worker.model;
+  request.make_sink = [&](const RestoreInfo&) {
+    KvSink sink = cache.sink();
+    sink.device.layer_events = events;
+    return sink;
+  };
+  ExpectStatus(worker.client->Restore("s", request).status(),
+               StatusCode::kInvalidArgument,
+               std::to_string(events.size()) + " layer events");
+}
+
 TEST_F(DeviceRestoreTest, AFailingDeviceSaysSoAndTheCpuServes) {
   const std::vector<TokenId> tokens = ToyTokens(6, 64 * 3);
   TestWorker saver = NewWorker();
