@@ -20,7 +20,7 @@ struct BenchRow {
   std::string name;
   double value = 0;   // median
   double spread = 0;  // (third - first quartile) / median
-  std::string unit;   // "x", "ms", "MiB", "bpv"
+  std::string unit;   // "x", "ms", "MiB", "bpv", "GB/s", "s/GB"
   // What it is compared with, in words, and its own figure in `unit` or in
   // what the text names.
   std::string reference;
@@ -41,6 +41,9 @@ struct BenchContext {
   std::string data_dir;  // KV dumps of the demo model
   std::string work_dir;  // on the disk that is to be measured; emptied after
   bool quick = false;    // smaller sizes: to see that it runs
+  int device = 0;        // ordinal, of what wants a GPU
+  // Without one, on the host executor: to see that it runs.
+  bool host_device = false;
 };
 
 using BenchFunction =
@@ -50,6 +53,8 @@ struct Benchmark {
   std::string name;
   std::string what;  // one line
   BenchFunction run;
+  // Why it can't run on this machine; empty when it can. May be null.
+  std::function<std::string(const BenchContext&)> why_not = nullptr;
 };
 
 // Adds to the list that the runner knows. Call before main, from one static

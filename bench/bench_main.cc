@@ -1,5 +1,6 @@
 // Runs benchmarks by name: `bench [NAME...] [--json FILE]`. A name selects
-// every benchmark that starts with it.
+// every benchmark that starts with it. Exit status: 0 all of them ran, or were
+// skipped beside others; 1 one failed; 3 all were skipped.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -12,6 +13,8 @@
 
 namespace reprise::bench {
 namespace {
+
+constexpr int kAllSkipped = 3;
 
 void PrintRow(const BenchRow& row) {
   std::string target = "-";
@@ -57,8 +60,17 @@ int Run(const std::vector<std::string>& names, const std::string& json_path,
   nlohmann::json rows = nlohmann::json::array();
   int failed = 0;
   int ran = 0;
+  int skipped = 0;
   for (const Benchmark& benchmark : AllBenchmarks()) {
     if (!Selected(benchmark, names)) continue;
+    const std::string why_not =
+        benchmark.why_not ? benchmark.why_not(context) : "";
+    if (!why_not.empty()) {
+      ++skipped;
+      std::printf("%-28s skipped: %s\n", benchmark.name.c_str(),
+                  why_not.c_str());
+      continue;
+    }
     ++ran;
     std::filesystem::create_directories(context.work_dir);
     const auto result = benchmark.run(context);
@@ -75,6 +87,7 @@ int Run(const std::vector<std::string>& names, const std::string& json_path,
     }
   }
   if (!json_path.empty()) std::ofstream(json_path) << rows.dump(1) << "\n";
+  if (ran == 0 && skipped > 0) return kAllSkipped;
   if (ran == 0) std::fprintf(stderr, "no benchmark has such a name\n");
   return failed == 0 && ran > 0 ? 0 : 1;
 }
@@ -97,6 +110,10 @@ int main(int argc, char** argv) {
   app.add_option("--work", context.work_dir,
                  "scratch folder on the disk to measure; it is removed");
   app.add_flag("--quick", context.quick, "small sizes: only to see it run");
+  app.add_option("--device", context.device, "ordinal, for what wants a GPU");
+  app.add_flag("--host-device", context.host_device,
+               "without a GPU, what wants one on the host executor: says "
+               "whether it runs, nothing of speed");
   app.add_flag("--list", list, "list the benchmarks");
   CLI11_PARSE(app, argc, argv);
   if (list) {
