@@ -9,7 +9,7 @@
 #include "gpu/decode_plan.h"
 #include "gpu/encode_plan.h"
 #include "gpu/gpu_codec.h"
-#include "gpu/kernel_facts.h"
+#include "gpu/kernels.h"
 #include "tests/support/codec_cases.h"
 #include "tests/support/codec_frames.h"
 #include "tests/support/model_specs.h"
@@ -20,6 +20,10 @@ namespace {
 constexpr uint64_t kCopyBytes = 64 << 20;
 constexpr uint64_t kMaxPosition = 4096;
 constexpr uint32_t kTokens = kSegmentTokens;
+// Of a frame, in a plan: two tables of its own, and what else is sent along.
+constexpr uint64_t kConstantBytes = 16 << 10;
+// Likewise, of one kernel.
+constexpr uint32_t kTasks = 64;
 
 double Now() {
   return std::chrono::duration<double>(
@@ -27,28 +31,12 @@ double Now() {
       .count();
 }
 
-// Calls `queue` and waits, again and again. Bytes a call to 10^9 a second.
-Result<double> Rate(const GpuSpeedOptions& options, uint64_t bytes,
-                    const std::function<Status()>& queue,
-                    const std::function<Status()>& wait) {
-  REPRISE_RETURN_IF_ERROR(queue());
-  REPRISE_RETURN_IF_ERROR(wait());
-  const double start = Now();
-  uint64_t calls = 0;
-  do {
-    REPRISE_RETURN_IF_ERROR(queue());
-    REPRISE_RETURN_IF_ERROR(wait());
-    ++calls;
-  } while (Now() - start < options.seconds);
-  return static_cast<double>(calls * bytes) / (Now() - start) / 1e9;
-}
-
 Result<double> CopyRate(const GpuSpeedOptions& options,
                         const std::function<Status()>& copy) {
   Device& device = *options.device;
   REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, device.MakeEvent());
-  Result<double> rate = Rate(
-      options, kCopyBytes,
+  Result<double> rate = GpuRate(
+      options.seconds, kCopyBytes,
       [&] {
         REPRISE_RETURN_IF_ERROR(copy());
         return device.Record(done, nullptr);
@@ -56,6 +44,60 @@ Result<double> CopyRate(const GpuSpeedOptions& options,
       [&] { return device.Synchronize(done); });
   device.FreeEvent(done);
   return rate;
+}
+
+// The model, and the share of its first layer that a frame holds.
+struct MeasuredFrame {
+  ModelSpec spec = PlainModel("8b", 2, kGpuSpeedHeads, 128, DType::kBf16);
+  FramePlace place;
+  std::vector<PlaneSlice> slices;
+};
+
+Result<MeasuredFrame> MakeMeasuredFrame(uint16_t heads) {
+  MeasuredFrame frame;
+  frame.place = {.layers = LayerGroupsOf(frame.spec)[0],
+                 .first_token = kTokens};
+  if (heads < kGpuSpeedHeads) frame.place.heads = {0, heads, kGpuSpeedHeads};
+  REPRISE_ASSIGN_OR_RETURN(
+      frame.slices,
+      SlicePlanes(frame.spec, frame.place.layers, frame.place.heads));
+  return frame;
+}
+
+KvRows RowsOfFrame(const MeasuredFrame& frame) {
+  KvRows rows(frame.slices, kTokens);
+  rows.Fill(KvKind::kTypical, 7, frame.place.first_token);
+  return rows;
+}
+
+// Of a capped launch: as many blocks as fit on so many multiprocessors, by the
+// kernel in the plan of which the fewest do. 0, no cap, for 0.
+template <typename... Kernels>
+Result<uint32_t> BlocksFor(TaskBatch<KernelList<Kernels...>>* plan,
+                           Device* device, uint32_t multiprocessors) {
+  std::vector<KernelId> used;
+  const auto note = [&](KernelId kernel, const auto& tasks) {
+    if (!tasks.empty()) used.push_back(kernel);
+  };
+  (note(Kernels::kId, plan->template ListOf<Kernels>()), ...);
+  uint32_t fewest = 32;  // what a multiprocessor takes of any kernel
+  for (const KernelId kernel : used) {
+    REPRISE_ASSIGN_OR_RETURN(const uint32_t blocks,
+                             device->BlocksPerMultiprocessor(kernel));
+    fewest = std::min(fewest, blocks);
+  }
+  return multiprocessors * fewest;
+}
+
+// Of `batch` frames, all in proportion: what a small batch has room for, a
+// large one has too.
+TaskBatchLimits LimitsOf(uint32_t batch, uint32_t planes,
+                         uint64_t scratch_bytes) {
+  return {.tasks = batch * kTasks,
+          .rows = batch * planes,
+          .units = batch,
+          .constant_bytes = batch * kConstantBytes,
+          .scratch_bytes = batch * scratch_bytes};
 }
 
 // A codec's frames and rows of one segment, on the device many times over, so
@@ -66,15 +108,15 @@ class CodecRun {
       : case_(codec_case), options_(options) {}
 
   Status Prepare();
-  Result<double> Decode(uint32_t batch, uint32_t max_blocks);
-  Result<double> Encode(uint32_t batch, uint32_t max_blocks);
+  Result<double> Decode(uint32_t batch, uint32_t multiprocessors);
+  Result<double> Encode(uint32_t batch, uint32_t multiprocessors);
 
   uint64_t frame_bytes() const {
     uint64_t bytes = 0;
     for (const Bytes& frame : frames_) bytes += frame.size();
     return bytes;
   }
-  uint64_t raw_bytes() const { return RawBytesOf(slices_, kTokens); }
+  uint64_t raw_bytes() const { return RawBytesOf(frame_.slices, kTokens); }
 
  private:
   Status PrepareProfile();
@@ -86,12 +128,11 @@ class CodecRun {
   const CodecCase case_;
   const GpuSpeedOptions options_;
   const GpuCodec* codec_ = nullptr;
-  ModelSpec spec_ = PlainModel("8b", 2, kGpuSpeedHeads, 128, DType::kBf16);
+  MeasuredFrame frame_;
   std::shared_ptr<const CodecOptions> codec_options_;
   std::shared_ptr<const CodecProfile> profile_;
   std::shared_ptr<const GpuProfile> gpu_profile_;
   FrameInfo info_;
-  std::vector<PlaneSlice> slices_;
   std::vector<Bytes> frames_;
   std::vector<FrameView> views_;
   DeviceBuffer device_frames_, device_rows_;
@@ -105,7 +146,7 @@ constexpr uint64_t Aligned(uint64_t bytes) {
 
 Status CodecRun::PrepareProfile() {
   REPRISE_ASSIGN_OR_RETURN(codec_options_, OptionsOf(case_));
-  REPRISE_ASSIGN_OR_RETURN(profile_, ProfileOf(case_, spec_));
+  REPRISE_ASSIGN_OR_RETURN(profile_, ProfileOf(case_, frame_.spec));
   if (profile_ == nullptr || case_.decodes_without_profile) return Status();
   REPRISE_ASSIGN_OR_RETURN(
       gpu_profile_, codec_->Upload(profile_, kMaxPosition, options_.device));
@@ -114,18 +155,13 @@ Status CodecRun::PrepareProfile() {
 
 Status CodecRun::Prepare() {
   codec_ = FindGpuCodec(case_.id);
+  REPRISE_ASSIGN_OR_RETURN(frame_, MakeMeasuredFrame(options_.heads));
   REPRISE_RETURN_IF_ERROR(PrepareProfile());
-  FramePlace place{.layers = LayerGroupsOf(spec_)[0], .first_token = kTokens};
-  if (options_.heads < kGpuSpeedHeads)
-    place.heads = {0, options_.heads, kGpuSpeedHeads};
-  info_ = InfoOf(spec_, place);
-  REPRISE_ASSIGN_OR_RETURN(slices_,
-                           SlicePlanes(spec_, place.layers, place.heads));
-  KvRows rows(slices_, kTokens);
-  rows.Fill(KvKind::kTypical, 7, place.first_token);
+  info_ = InfoOf(frame_.spec, frame_.place);
   REPRISE_ASSIGN_OR_RETURN(
-      frames_, EncodeFrames(*CodecOf(case_), profile_.get(), info_, slices_,
-                            rows, codec_options_.get()));
+      frames_,
+      EncodeFrames(*CodecOf(case_), profile_.get(), info_, frame_.slices,
+                   RowsOfFrame(frame_), codec_options_.get()));
   views_.resize(frames_.size());
   for (size_t k = 0; k < frames_.size(); ++k) {
     REPRISE_RETURN_IF_ERROR(ParseFrame(frames_[k], &views_[k]));
@@ -167,7 +203,7 @@ Status CodecRun::Wait() {
 std::vector<GpuRows> CodecRun::RowsOf(uint32_t unit) const {
   std::vector<GpuRows> rows;
   uint8_t* at = device_rows_.data() + unit * raw_bytes();
-  for (const PlaneSlice& slice : slices_) {
+  for (const PlaneSlice& slice : frame_.slices) {
     const uint32_t bytes = DTypeBytes(slice.spec->dtype);
     rows.push_back({.base = at,
                     .token_stride = static_cast<int64_t>(slice.token_bytes()),
@@ -182,13 +218,10 @@ std::vector<GpuRows> CodecRun::RowsOf(uint32_t unit) const {
   return rows;
 }
 
-Result<double> CodecRun::Decode(uint32_t batch, uint32_t max_blocks) {
+Result<double> CodecRun::Decode(uint32_t batch, uint32_t multiprocessors) {
   REPRISE_RETURN_IF_ERROR(Place(batch));
-  DecodePlanLimits limits;
-  limits.units = batch;
-  limits.rows = batch * static_cast<uint32_t>(slices_.size());
-  limits.tasks = 1 << 18;
-  limits.scratch_bytes = batch * (2 * raw_bytes() + (1 << 16));
+  const DecodePlanLimits limits =
+      LimitsOf(batch, frame_.slices.size(), 2 * raw_bytes() + (1 << 16));
   REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<DecodePlan> plan,
                            DecodePlan::Make(options_.device, limits));
   for (uint32_t unit = 0; unit < batch; ++unit) {
@@ -203,14 +236,17 @@ Result<double> CodecRun::Decode(uint32_t batch, uint32_t max_blocks) {
     const std::vector<GpuRows> rows = RowsOf(unit);
     const GpuDecodeRequest request{.frames = views,
                                    .device_frames = device_frames,
-                                   .slices = slices_,
+                                   .slices = frame_.slices,
                                    .rows = rows,
                                    .token_count = kTokens,
                                    .profile = gpu_profile_.get()};
     REPRISE_RETURN_IF_ERROR(codec_->Plan(request, plan.get()).status());
   }
-  Result<double> rate = Rate(
-      options_, batch * raw_bytes(),
+  REPRISE_ASSIGN_OR_RETURN(
+      const uint32_t max_blocks,
+      BlocksFor(plan.get(), options_.device.get(), multiprocessors));
+  Result<double> rate = GpuRate(
+      options_.seconds, batch * raw_bytes(),
       [&] { return plan->Launch(nullptr, max_blocks); },
       [&] { return plan->Synchronize(); });
   for (uint32_t unit = 0; unit < batch && rate.ok(); ++unit) {
@@ -220,44 +256,56 @@ Result<double> CodecRun::Decode(uint32_t batch, uint32_t max_blocks) {
   return rate;
 }
 
-Result<double> CodecRun::Encode(uint32_t batch, uint32_t max_blocks) {
+Result<double> CodecRun::Encode(uint32_t batch, uint32_t multiprocessors) {
   REPRISE_RETURN_IF_ERROR(Place(batch));
-  EncodePlanLimits limits;
-  limits.units = batch;
-  limits.rows = batch * static_cast<uint32_t>(slices_.size());
-  limits.tasks = 1 << 18;
   // What `klt` wants, most of which it leaves alone.
-  limits.scratch_bytes = batch * (6 * raw_bytes() + (1 << 16));
-  limits.output_bytes = batch * (6 * raw_bytes() + (1 << 16));
+  const uint64_t most_bytes = 6 * raw_bytes() + (1 << 16);
+  EncodePlanLimits limits;
+  static_cast<TaskBatchLimits&>(limits) =
+      LimitsOf(batch, frame_.slices.size(), most_bytes);
+  limits.output_bytes = batch * most_bytes;
+  limits.outputs = batch * kTasks;
   REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<EncodePlan> plan,
                            EncodePlan::Make(options_.device, limits));
   for (uint32_t unit = 0; unit < batch; ++unit) {
     const std::vector<GpuRows> rows = RowsOf(unit);
     const GpuEncodeRequest request{.info = info_,
-                                   .slices = slices_,
+                                   .slices = frame_.slices,
                                    .rows = rows,
                                    .profile = gpu_profile_.get(),
                                    .options = codec_options_.get()};
     REPRISE_RETURN_IF_ERROR(codec_->PlanEncode(request, plan.get()).status());
   }
-  return Rate(
-      options_, batch * raw_bytes(),
+  REPRISE_ASSIGN_OR_RETURN(
+      const uint32_t max_blocks,
+      BlocksFor(plan.get(), options_.device.get(), multiprocessors));
+  return GpuRate(
+      options_.seconds, batch * raw_bytes(),
       [&] { return plan->Launch(nullptr, max_blocks); },
       [&] { return plan->Synchronize(); });
 }
 
-// Blocks that fill so many multiprocessors with the widest kernel.
-Result<uint32_t> BlocksFor(Device* device, uint32_t multiprocessors) {
-  uint32_t most = 1;
-  for (const KernelFacts& facts : AllKernelFacts()) {
-    REPRISE_ASSIGN_OR_RETURN(const uint32_t blocks,
-                             device->BlocksPerMultiprocessor(facts.id));
-    most = std::max(most, blocks);
-  }
-  return multiprocessors * most;
+}  // namespace
+
+Result<double> GpuRate(double seconds, uint64_t bytes,
+                       const std::function<Status()>& queue,
+                       const std::function<Status()>& wait) {
+  REPRISE_RETURN_IF_ERROR(queue());
+  REPRISE_RETURN_IF_ERROR(wait());
+  const double start = Now();
+  uint64_t calls = 0;
+  do {
+    REPRISE_RETURN_IF_ERROR(queue());
+    REPRISE_RETURN_IF_ERROR(wait());
+    ++calls;
+  } while (Now() - start < seconds);
+  return static_cast<double>(calls * bytes) / (Now() - start) / 1e9;
 }
 
-}  // namespace
+Result<Bytes> GpuSpeedRows(uint16_t heads) {
+  REPRISE_ASSIGN_OR_RETURN(const MeasuredFrame frame, MakeMeasuredFrame(heads));
+  return RowsOfFrame(frame).Packed();
+}
 
 Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options) {
   Device& device = *options.device;
@@ -317,11 +365,6 @@ Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& codec_case,
   REPRISE_RETURN_IF_ERROR(run.Prepare());
   for (const uint32_t batch : options.batches) {
     for (const uint32_t multiprocessors : options.multiprocessors) {
-      uint32_t blocks = 0;
-      if (multiprocessors != 0) {
-        REPRISE_ASSIGN_OR_RETURN(
-            blocks, BlocksFor(options.device.get(), multiprocessors));
-      }
       GpuSpeed speed{.codec = codec_case,
                      .what = "decode",
                      .tokens = kTokens,
@@ -330,9 +373,10 @@ Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& codec_case,
                      .multiprocessors = multiprocessors,
                      .frame_bytes = run.frame_bytes(),
                      .raw_bytes = run.raw_bytes()};
-      REPRISE_ASSIGN_OR_RETURN(speed.gb_per_second, run.Decode(batch, blocks));
+      REPRISE_ASSIGN_OR_RETURN(speed.gb_per_second,
+                               run.Decode(batch, multiprocessors));
       speeds.push_back(speed);
-      const Result<double> encoded = run.Encode(batch, blocks);
+      const Result<double> encoded = run.Encode(batch, multiprocessors);
       if (encoded.status().Is(StatusCode::kUnimplemented)) continue;
       REPRISE_RETURN_IF_ERROR(encoded.status());
       speed.what = "encode";

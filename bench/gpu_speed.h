@@ -4,10 +4,12 @@
 #define REPRISE_BENCH_GPU_SPEED_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/status.h"
 #include "gpu/device.h"
 
@@ -17,10 +19,13 @@ inline constexpr uint16_t kGpuSpeedHeads = 8;  // of a layer
 
 struct GpuSpeedOptions {
   std::shared_ptr<Device> device;
-  double seconds = 0.5;                   // of each figure, at least
-  std::vector<uint32_t> batches;          // frames of a launch
-  std::vector<uint32_t> multiprocessors;  // to be held to; 0: all
-  uint16_t heads = kGpuSpeedHeads;        // a shard's, the first ones
+  double seconds = 0.5;           // of each figure, at least
+  std::vector<uint32_t> batches;  // frames of a launch
+  // A launch has no more blocks than fit on so many of them; 0: no cap. The
+  // device may put these blocks where it likes: one each on as many others, if
+  // nothing else runs.
+  std::vector<uint32_t> multiprocessors;
+  uint16_t heads = kGpuSpeedHeads;  // a shard's, the first ones
 };
 
 // One figure. `gb_per_second` is of raw KV out, or in, in units of 10^9.
@@ -35,6 +40,17 @@ struct GpuSpeed {
   uint64_t raw_bytes = 0;
   double gb_per_second = 0;
 };
+
+// Calls `queue` and `wait` once, then again and again for `seconds` at least.
+// `bytes` a call to 10^9 a second. Their errors.
+Result<double> GpuRate(double seconds, uint64_t bytes,
+                       const std::function<Status()>& queue,
+                       const std::function<Status()>& wait);
+
+// The rows that MeasureGpuCodec encodes into the frames of one unit, for a
+// shard of so many heads: plane after plane, as an engine without pages has
+// them.
+Result<Bytes> GpuSpeedRows(uint16_t heads);
 
 // Of copies on the device and to it. Errors of the device.
 Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options);
