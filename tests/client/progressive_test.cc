@@ -41,7 +41,7 @@ class ProgressiveTest : public StagedFixture {
                                    int64_t reconnect_ms = 5'000,
                                    uint64_t buffer_bytes = 64 << 20) {
     auto client = Client::Connect({.endpoint = proxy.endpoint(),
-                                   .connect_timeout_ms = 500,
+                                   .connect_timeout_ms = 2'000,
                                    .reconnect_timeout_ms = reconnect_ms,
                                    .codec_threads = 2,
                                    .max_buffer_bytes = buffer_bytes});
@@ -166,7 +166,7 @@ TEST_F(ProgressiveTest, ACancelLeavesWholeRows) {
     ASSERT_OK(ticket);
     gate.WaitUntilReached();
     std::thread cancel([&] { (*ticket)->Cancel(); });
-    std::this_thread::sleep_for(milliseconds(20));
+    std::this_thread::sleep_for(milliseconds(200));
     gate.Open();
     cancel.join();
     EXPECT_EQ((*ticket)->Wait().status().code(), StatusCode::kUnavailable);
