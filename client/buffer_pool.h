@@ -19,28 +19,44 @@ namespace reprise {
 
 class BufferPool;
 
-// Bytes that go back to their pool with their last owner. Movable; the pool
-// may go before them.
+// Bytes that go back to where they are from with their last owner. Movable; a
+// pool may go before them.
 class PooledBytes {
  public:
   PooledBytes() = default;
+  // Memory of somebody else's, who gets it back with `owner`.
+  static PooledBytes Of(MutableByteView bytes, std::shared_ptr<void> owner) {
+    PooledBytes out;
+    out.bytes_ = bytes;
+    out.owner_ = std::move(owner);
+    return out;
+  }
   ~PooledBytes() { GiveBack(); }
   PooledBytes(PooledBytes&& other) noexcept { *this = std::move(other); }
   PooledBytes& operator=(PooledBytes&& other) noexcept;
 
-  uint8_t* data() { return memory_.data(); }
-  const uint8_t* data() const { return memory_.data(); }
-  size_t size() const { return size_; }
-  MutableByteView span() { return memory_.span().first(size_); }
-  ByteView view() const { return memory_.view().first(size_); }
+  uint8_t* data() { return bytes_.data(); }
+  const uint8_t* data() const { return bytes_.data(); }
+  size_t size() const { return bytes_.size(); }
+  MutableByteView span() { return bytes_; }
+  ByteView view() const { return bytes_; }
 
  private:
   friend class BufferPool;
   void GiveBack();
 
+  MutableByteView bytes_;
   AlignedBytes memory_;
-  size_t size_ = 0;
-  std::weak_ptr<BufferPool> pool_;
+  std::weak_ptr<BufferPool> pool_;  // of memory_
+  std::shared_ptr<void> owner_;     // or of all
+};
+
+// Where else the bodies of messages may be received. Thread-safe.
+class BodyMemory {
+ public:
+  virtual ~BodyMemory() = default;
+  // `size` bytes that hold anything; empty when there is no room now.
+  virtual PooledBytes TryTake(size_t size) = 0;
 };
 
 // Thread-safe.
@@ -57,29 +73,9 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   // `size` bytes that hold anything.
   PooledBytes Take(size_t size) {
     PooledBytes out;
-    out.size_ = size;
-    if (size < kLeastPooledBytes) {
-      out.memory_ = AlignedBytes(size);
-      return out;
-    }
-    out.pool_ = weak_from_this();
-    {
-      // The last one that came is the likeliest to be in a cache.
-      std::lock_guard lock(mutex_);
-      const auto fits = [size](const AlignedBytes& memory) {
-        return memory.size() >= size && memory.size() / 4 <= size;
-      };
-      const auto found = std::find_if(free_.rbegin(), free_.rend(), fits);
-      if (found != free_.rend()) {
-        out.memory_ = std::move(*found);
-        free_bytes_ -= out.memory_.size();
-        free_.erase(std::next(found).base());
-        return out;
-      }
-    }
-    // Rounded up, so that it serves others of about this size too.
-    out.memory_ =
-        AlignedBytes((size / kLeastPooledBytes + 1) * kLeastPooledBytes);
+    out.memory_ = size < kLeastPooledBytes ? AlignedBytes(size) : Find(size);
+    if (size >= kLeastPooledBytes) out.pool_ = weak_from_this();
+    out.bytes_ = out.memory_.span().first(size);
     return out;
   }
 
@@ -91,6 +87,25 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
  private:
   friend class PooledBytes;
   explicit BufferPool(uint64_t kept_bytes) : kept_bytes_(kept_bytes) {}
+
+  AlignedBytes Find(size_t size) {
+    {
+      // The last one that came is the likeliest to be in a cache.
+      std::lock_guard lock(mutex_);
+      const auto fits = [size](const AlignedBytes& memory) {
+        return memory.size() >= size && memory.size() / 4 <= size;
+      };
+      const auto found = std::find_if(free_.rbegin(), free_.rend(), fits);
+      if (found != free_.rend()) {
+        AlignedBytes memory = std::move(*found);
+        free_bytes_ -= memory.size();
+        free_.erase(std::next(found).base());
+        return memory;
+      }
+    }
+    // Rounded up, so that it serves others of about this size too.
+    return AlignedBytes((size / kLeastPooledBytes + 1) * kLeastPooledBytes);
+  }
 
   void Give(AlignedBytes memory) {
     std::lock_guard lock(mutex_);
@@ -113,9 +128,10 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 inline PooledBytes& PooledBytes::operator=(PooledBytes&& other) noexcept {
   if (this == &other) return *this;
   GiveBack();
+  bytes_ = std::exchange(other.bytes_, {});
   memory_ = std::move(other.memory_);
-  size_ = std::exchange(other.size_, 0);
   pool_ = std::move(other.pool_);
+  owner_ = std::move(other.owner_);
   return *this;
 }
 

@@ -66,8 +66,9 @@ struct ClientOptions {
   uint32_t max_queued_saves = 16;
   // Names this worker in the renditions that it writes; 0: drawn at random.
   uint64_t writer = 0;
-  // For sinks in a device's memory. Frames wait in so much pinned memory, and
-  // as much on the device, got with the first such sink and kept. For views in
+  // For sinks in a device's memory. Frames are received into half of so much
+  // pinned memory, and those that came elsewhere are packed into the other; as
+  // much is on the device. Got with the first such sink and kept. For views in
   // one: what is encoded there comes to so much pinned memory, with twice as
   // much scratch on the device, got with the first such view and kept.
   uint64_t device_ring_bytes = 64ull << 20;
@@ -309,6 +310,9 @@ struct RestoreResult {
   std::vector<uint64_t> dropped;
   uint64_t raw_bytes = 0;
   uint64_t wire_bytes = 0;
+  // Into a device: of frames that were copied on the host before they went
+  // there. The others were received into pinned memory.
+  uint64_t packed_bytes = 0;
   double decode_ms = 0;  // summed over threads
   double total_ms = 0;
 };

@@ -159,6 +159,7 @@ class Link : public std::enable_shared_from_this<Link> {
   awaitable<Status> ReadMessage(MessageReader* reader, PooledBytes* body);
   awaitable<void> WriteLoop();
   awaitable<Status> Write(const Outgoing& message);
+  PooledBytes TakeBody(const MessageHeader& header);
   // Waits until whoever takes the answers to `id` has taken enough.
   awaitable<void> WaitForRoom(uint64_t id);
   Status Deliver(MessageReader* reader, PooledBytes body);
@@ -375,7 +376,7 @@ awaitable<Status> Link::ReadMessage(MessageReader* reader, PooledBytes* body) {
       status = reader->ReadMeta();
     } else if (reader->step() == MessageReader::Step::kMeta) {
       co_await WaitForRoom(reader->header().request);
-      *body = owner_->options.buffers->Take(reader->header().body_bytes);
+      *body = TakeBody(reader->header());
       reader->ReadBody(body->span());
     } else {
       const MutableByteView space = reader->Space();
@@ -389,6 +390,20 @@ awaitable<Status> Link::ReadMessage(MessageReader* reader, PooledBytes* body) {
     if (!status.ok()) co_return Garbage(status);
   }
   co_return Status();
+}
+
+PooledBytes Link::TakeBody(const MessageHeader& header) {
+  const std::shared_ptr<Exchange> exchange = Find(header.request);
+  std::shared_ptr<BodyMemory> memory;
+  if (exchange != nullptr) {
+    std::lock_guard lock(exchange->call->mutex());
+    memory = exchange->bodies;
+  }
+  if (memory != nullptr && header.body_bytes > 0) {
+    PooledBytes body = memory->TryTake(header.body_bytes);
+    if (body.size() > 0) return body;
+  }
+  return owner_->options.buffers->Take(header.body_bytes);
 }
 
 awaitable<void> Link::WaitForRoom(uint64_t id) {
@@ -584,6 +599,12 @@ void Pending::Forget() {
   if (exchange_ == nullptr) return;
   if (auto link = exchange_->link.lock()) link->Forget(exchange_->id);
   exchange_ = nullptr;
+}
+
+void Pending::ReceiveInto(std::shared_ptr<BodyMemory> memory) {
+  if (exchange_ == nullptr) return;
+  std::lock_guard lock(exchange_->call->mutex());
+  exchange_->bodies = std::move(memory);
 }
 
 bool Pending::Ready() const {

@@ -74,7 +74,8 @@ struct Exchange {
   uint64_t id = 0;
   int64_t started_ns = 0;
   std::deque<WireAnswer> answers;
-  uint64_t queued_bytes = 0;  // of bodies
+  uint64_t queued_bytes = 0;           // of bodies
+  std::shared_ptr<BodyMemory> bodies;  // where they are read into first
   bool reader_waits = false;
   bool ended = false;  // no more answers will come
   Status failure;      // why not, when it was no answer with kEnd
@@ -95,6 +96,10 @@ class Pending {
   // connection fails or the call is cancelled, kDeadlineExceeded, kDataLoss
   // when what came is no message.
   Result<WireAnswer> Next(int64_t deadline_ns);
+
+  // Bodies of answers that come from now on are read into `memory` where it has
+  // room, else into a pool's. May be null.
+  void ReceiveInto(std::shared_ptr<BodyMemory> memory);
 
   // Next would not block. REQUIRES: the call's mutex is held.
   bool Ready() const;

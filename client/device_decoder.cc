@@ -1,25 +1,19 @@
 #include "client/device_decoder.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
 #include <utility>
 
 #include "client/device_rows.h"
+#include "codec/frame_layout.h"
 
 namespace reprise {
 namespace {
 
 constexpr uint64_t Aligned(uint64_t bytes) {
   return (bytes + kGpuAlignment - 1) / kGpuAlignment * kGpuAlignment;
-}
-
-uint64_t PackedBytes(std::span<const FrameView* const> frames) {
-  uint64_t bytes = 0;
-  for (const FrameView* frame : frames) {
-    bytes += Aligned(frame->bytes.size() + kGpuSlackBytes);
-  }
-  return bytes;
 }
 
 }  // namespace
@@ -36,12 +30,14 @@ Result<std::unique_ptr<DeviceDecoder>> DeviceDecoder::Make(
 
 Status DeviceDecoder::Start() {
   const std::shared_ptr<Device>& device = options_.device;
+  REPRISE_ASSIGN_OR_RETURN(bodies_, BodyRing::Make(device, ring_bytes()));
+  const uint64_t slots_bytes = kSlots * slot_bytes();
   REPRISE_ASSIGN_OR_RETURN(
-      pinned_,
-      DeviceBuffer::Make(device, GpuMemory::kPinned, options_.ring_bytes));
+      pinned_, DeviceBuffer::Make(device, GpuMemory::kPinned, slots_bytes));
   REPRISE_ASSIGN_OR_RETURN(
       staging_,
-      DeviceBuffer::Make(device, GpuMemory::kDevice, options_.ring_bytes));
+      DeviceBuffer::Make(device, GpuMemory::kDevice,
+                         Aligned(ring_bytes() + kGpuSlackBytes) + slots_bytes));
   REPRISE_ASSIGN_OR_RETURN(copies_, device->MakeStream());
   REPRISE_ASSIGN_OR_RETURN(placer_, DevicePlacer::Make(device));
   return slots_.Start(
@@ -51,7 +47,9 @@ Status DeviceDecoder::Start() {
                          const Status& outcome) { Deliver(slot, outcome); }},
       [&](uint32_t index, Slot* slot) {
         slot->pinned = pinned_.data() + index * slot_bytes();
-        slot->on_device = staging_.data() + index * slot_bytes();
+        slot->on_device = staging_.data() +
+                          Aligned(ring_bytes() + kGpuSlackBytes) +
+                          index * slot_bytes();
         REPRISE_ASSIGN_OR_RETURN(slot->copied, device->MakeEvent());
         REPRISE_ASSIGN_OR_RETURN(slot->plan,
                                  DecodePlan::Make(device, options_.plan));
@@ -68,6 +66,21 @@ DeviceDecoder::~DeviceDecoder() {
   }
 }
 
+bool DeviceDecoder::IsInRing(ByteView frame) const {
+  return bodies_->Holds(frame) &&
+         bodies_->OffsetOf(frame) % kFrameAlignment == 0;
+}
+
+uint64_t DeviceDecoder::PackedBytes(
+    std::span<const FrameView* const> frames) const {
+  uint64_t bytes = 0;
+  for (const FrameView* frame : frames) {
+    if (IsInRing(frame->bytes)) continue;
+    bytes += Aligned(frame->bytes.size() + kGpuSlackBytes);
+  }
+  return bytes;
+}
+
 Status DeviceDecoder::Add(const DeviceUnit& unit, Done done, Queued queued) {
   const uint64_t bytes = PackedBytes(unit.frames);
   if (bytes > slot_bytes()) {
@@ -76,7 +89,7 @@ Status DeviceDecoder::Add(const DeviceUnit& unit, Done done, Queued queued) {
                                   std::to_string(slot_bytes()));
   }
   return slots_.Add([&](Slot* slot) {
-    if (slot->bytes + bytes > slot_bytes()) {
+    if (slot->packed_bytes + bytes > slot_bytes()) {
       return ResourceExhaustedError("device: the slot is full");
     }
     REPRISE_RETURN_IF_ERROR(AddTo(slot, unit));
@@ -95,10 +108,15 @@ Status DeviceDecoder::AddTo(Slot* slot, const DeviceUnit& unit) {
   }
   REPRISE_ASSIGN_OR_RETURN(const uint8_t* const scratch, MakeRows(slot, unit));
   std::array<const uint8_t*, kMaxStages> device_frames{};
-  uint64_t at = slot->bytes;
+  uint64_t at = slot->packed_bytes;
   for (size_t k = 0; k < unit.frames.size(); ++k) {
+    const ByteView bytes = unit.frames[k]->bytes;
+    if (IsInRing(bytes)) {
+      device_frames[k] = staging_.data() + bodies_->OffsetOf(bytes);
+      continue;
+    }
     device_frames[k] = slot->on_device + at;
-    at += Aligned(unit.frames[k]->bytes.size() + kGpuSlackBytes);
+    at += Aligned(bytes.size() + kGpuSlackBytes);
   }
   if (unit.kept != nullptr) *unit.kept = kAllTokens;
   const GpuDecodeRequest request{
@@ -122,9 +140,15 @@ Status DeviceDecoder::AddTo(Slot* slot, const DeviceUnit& unit) {
                                   .rows_lock = unit.rows_lock}});
   }
   for (const FrameView* frame : unit.frames) {
-    std::memcpy(slot->pinned + slot->bytes, frame->bytes.data(),
-                frame->bytes.size());
-    slot->bytes += Aligned(frame->bytes.size() + kGpuSlackBytes);
+    const ByteView bytes = frame->bytes;
+    slot->bytes += bytes.size();
+    if (IsInRing(bytes)) {
+      const uint64_t from = bodies_->OffsetOf(bytes);
+      slot->in_ring.push_back({from, from + bytes.size()});
+      continue;
+    }
+    std::memcpy(slot->pinned + slot->packed_bytes, bytes.data(), bytes.size());
+    slot->packed_bytes += Aligned(bytes.size() + kGpuSlackBytes);
   }
   return Status();
 }
@@ -158,10 +182,27 @@ void DeviceDecoder::Deliver(Slot* slot, const Status& outcome) {
   slot->queued.clear();
 }
 
+// Frames that lie side by side go in one copy, with what is between two bodies.
+Status DeviceDecoder::CopyFrames(Slot* slot) {
+  Device& device = *options_.device;
+  REPRISE_RETURN_IF_ERROR(device.CopyToDevice(slot->on_device, slot->pinned,
+                                              slot->packed_bytes, copies_));
+  auto& frames = slot->in_ring;
+  std::sort(frames.begin(), frames.end());
+  for (size_t i = 0; i < frames.size();) {
+    auto [from, to] = frames[i++];
+    while (i < frames.size() && frames[i].first < to + kGpuAlignment) {
+      to = std::max(to, frames[i++].second);
+    }
+    REPRISE_RETURN_IF_ERROR(device.CopyToDevice(
+        staging_.data() + from, bodies_->data() + from, to - from, copies_));
+  }
+  return Status();
+}
+
 Status DeviceDecoder::Launch(Slot* slot) {
   Device& device = *options_.device;
-  REPRISE_RETURN_IF_ERROR(
-      device.CopyToDevice(slot->on_device, slot->pinned, slot->bytes, copies_));
+  REPRISE_RETURN_IF_ERROR(CopyFrames(slot));
   REPRISE_RETURN_IF_ERROR(device.Record(slot->copied, copies_));
   REPRISE_RETURN_IF_ERROR(device.Wait(slots_.kernels(), slot->copied));
   REPRISE_RETURN_IF_ERROR(

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "client/body_ring.h"
 #include "client/device_placer.h"
 #include "client/device_slots.h"
 #include "client/kv_gather.h"
@@ -57,7 +58,8 @@ class DeviceDecoder {
 
   struct Options {
     std::shared_ptr<Device> device;
-    // Pinned, and as much on the device; a slot is a fourth of it.
+    // Pinned, and as much on the device. Half of it is the ring that bodies are
+    // received into, and a slot has a fourth of the rest.
     uint64_t ring_bytes = 64 << 20;
     uint32_t max_blocks = 0;  // of a launch; 0: as many as are of use
     DecodePlanLimits plan;
@@ -71,6 +73,11 @@ class DeviceDecoder {
     return options_.device;
   }
 
+  // Frames in it are not copied on the host, if they lie at a multiple of
+  // kFrameAlignment: behind what is no frame others may lie anywhere.
+  const std::shared_ptr<BodyRing>& bodies() const { return bodies_; }
+  bool IsInRing(ByteView frame) const;
+
   // Why nothing can be decoded any more; OK as long as it can. kUnavailable.
   Status failure() { return slots_.failure(); }
 
@@ -80,7 +87,8 @@ class DeviceDecoder {
     return slots_.WaitFor(stream, event);
   }
 
-  // Copies the frames; the rows are written later. `done` is called once, on a
+  // Frames that are in the ring must stay there until `done` is called; others
+  // are copied. The rows are written later. `done` is called once, on a
   // thread of this object, with whether the rows are whole: if not, some may be
   // written, but for those of a refinement. It must not block, and may not call
   // Add. Waits while all slots are under way. Errors of GpuCodec::Plan,
@@ -99,8 +107,12 @@ class DeviceDecoder {
     void Clear() {
       plan->Clear();
       bytes = 0;
+      packed_bytes = 0;
+      in_ring.clear();
       refinements.clear();
     }
+    uint64_t packed_bytes = 0;  // of frames that were copied
+    std::vector<std::pair<uint64_t, uint64_t>> in_ring;  // from, to
     uint8_t* pinned = nullptr;
     uint8_t* on_device = nullptr;
     GpuEvent copied = nullptr;
@@ -112,17 +124,23 @@ class DeviceDecoder {
   explicit DeviceDecoder(const Options& options)
       : options_(options), slots_(options.device, kLaunchBytes) {}
   Status Start();
-  uint64_t slot_bytes() const { return options_.ring_bytes / kSlots; }
+  uint64_t ring_bytes() const { return options_.ring_bytes / 2; }
+  uint64_t slot_bytes() const { return ring_bytes() / kSlots; }
+  // Room for those that are not.
+  uint64_t PackedBytes(std::span<const FrameView* const> frames) const;
   // Under the mutex of the slots.
   Status AddTo(Slot* slot, const DeviceUnit& unit);
   Status Launch(Slot* slot);
+  Status CopyFrames(Slot* slot);
   // The rows that a unit's kernels write, in rows_. Of a refinement they are in
   // scratch: answers where.
   Result<const uint8_t*> MakeRows(Slot* slot, const DeviceUnit& unit);
   void Deliver(Slot* slot, const Status& outcome);
 
   const Options options_;
-  DeviceBuffer pinned_, staging_;
+  std::shared_ptr<BodyRing> bodies_;
+  DeviceBuffer pinned_;   // of slots
+  DeviceBuffer staging_;  // the ring's mirror, then the slots'
   GpuStream copies_ = nullptr;
   std::vector<GpuRows> rows_;  // of MakeRows
   std::unique_ptr<DevicePlacer> placer_;

@@ -47,6 +47,16 @@ Result<DeviceEncoder*> Devices::Encoder(int32_t ordinal) {
   return encoder.get();
 }
 
+std::shared_ptr<BodyMemory> Devices::LikelyBodies() {
+  const std::lock_guard lock(bodies_mutex_);
+  return likely_bodies_;
+}
+
+void Devices::NoteBodies(std::shared_ptr<BodyMemory> bodies) {
+  const std::lock_guard lock(bodies_mutex_);
+  likely_bodies_ = std::move(bodies);
+}
+
 Result<std::shared_ptr<const GpuProfile>> Devices::Upload(
     const std::shared_ptr<Device>& device,
     std::shared_ptr<const CodecProfile> profile, uint64_t max_tokens) {

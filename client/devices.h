@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "client/buffer_pool.h"
 #include "client/client.h"
 #include "client/device_decoder.h"
 #include "client/device_encoder.h"
@@ -27,6 +28,12 @@ class Devices {
   // or when it fails, kResourceExhausted when its memory does not do.
   Result<DeviceDecoder*> Decoder(int32_t ordinal);
   Result<DeviceEncoder*> Encoder(int32_t ordinal);
+
+  // Where the last restore into a device had its bodies received: a guess where
+  // the next one wants them. Null: there was none, or the last one was into the
+  // host's memory.
+  std::shared_ptr<BodyMemory> LikelyBodies();
+  void NoteBodies(std::shared_ptr<BodyMemory> bodies);
 
   // A profile on the device, for positions below `max_tokens`. Errors of
   // GpuCodec::Upload; kUnimplemented when the codec has no kernels.
@@ -49,6 +56,8 @@ class Devices {
   std::map<int32_t, std::unique_ptr<DeviceDecoder>> decoders_;
   std::map<int32_t, std::unique_ptr<DeviceEncoder>> encoders_;
   std::map<std::pair<Device*, ProfileId>, Uploaded> profiles_;
+  std::mutex bodies_mutex_;  // nobody waits for a device under it
+  std::shared_ptr<BodyMemory> likely_bodies_;
 };
 
 }  // namespace reprise

@@ -160,7 +160,11 @@ bool FrameDecoder::RunOnDevice(UnitKey key, std::shared_ptr<Task> task,
   outcome->start_ns = CallContext::NowNs();
   outcome->is_last = task->is_last;
   std::array<const FrameView*, kMaxStages> frames{};
-  for (uint32_t s = 0; s < stages; ++s) frames[s] = &memory->frames[s];
+  for (uint32_t s = 0; s < stages; ++s) {
+    frames[s] = &memory->frames[s];
+    const ByteView bytes = frames[s]->bytes;
+    if (!device_->IsInRing(bytes)) outcome->packed_bytes += bytes.size();
+  }
   const auto profile = device_profiles_.find(job.profile);
   const DeviceUnit unit{
       .frames = std::span(frames).first(stages),
@@ -191,6 +195,7 @@ bool FrameDecoder::RunOnDevice(UnitKey key, std::shared_ptr<Task> task,
     task->frames.clear();
     EndJob(key);
   };
+  // After this all may be over.
   return device_->Add(unit, done, std::move(queued)).ok();
 }
 
@@ -229,6 +234,7 @@ void FrameDecoder::Settle(UnitKey key, const Outcome& outcome) {
                                segment.manifest->token_count);
     }
     if (outcome.stages > before) segment.kept &= outcome.kept;
+    packed_bytes_ += outcome.packed_bytes;
     decode_ns_ += CallContext::NowNs() - outcome.start_ns;
     news = Note(key, outcome.stages, outcome.is_last);
   }
@@ -341,6 +347,7 @@ std::vector<uint64_t> FrameDecoder::Dropped(uint64_t end) {
 void FrameDecoder::AddStats(RestoreResult* result) {
   std::lock_guard lock(call_->mutex());
   result->raw_bytes = raw_bytes_;
+  result->packed_bytes = packed_bytes_;
   result->decode_ms = static_cast<double>(decode_ns_) / 1e6;
 }
 

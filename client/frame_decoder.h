@@ -139,6 +139,7 @@ class FrameDecoder {
   struct Outcome {
     uint32_t stages = 0;  // in place now
     TokenMask kept = kAllTokens;
+    uint64_t packed_bytes = 0;  // of frames that were copied for a device
     int64_t start_ns = 0;
     bool is_last = false;
   };
@@ -173,6 +174,7 @@ class FrameDecoder {
   size_t running_ = 0;
   int64_t decode_ns_ = 0;
   uint64_t raw_bytes_ = 0;
+  uint64_t packed_bytes_ = 0;
 };
 
 }  // namespace reprise

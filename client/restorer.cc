@@ -191,6 +191,7 @@ void Restorer::Send(const WireRequestPtr& fetch) {
   if (connection_ != nullptr) core_->fetches.Return(std::move(connection_));
   connection_ = core_->fetches.Take();
   pending_ = connection_->Start(fetch, call_);
+  pending_.ReceiveInto(bodies_);
 }
 
 Result<WireAnswer> Restorer::NextAnswer() {
@@ -299,8 +300,13 @@ Status Restorer::TakeSink() {
       target_
           ->CheckTokens(info.first_token, info.first_token + info.tokens.size())
           .WithContext("restore"));
-  return sink.device.is_device && !sink.planes.empty() ? UseDevice(sink.device)
-                                                       : Status();
+  if (sink.device.is_device && !sink.planes.empty()) {
+    REPRISE_RETURN_IF_ERROR(UseDevice(sink.device));
+  }
+  bodies_ = device_ == nullptr ? nullptr : device_->bodies();
+  pending_.ReceiveInto(bodies_);
+  core_->devices.NoteBodies(bodies_);
+  return Status();
 }
 
 Status Restorer::UseDevice(const KvDevice& device) {

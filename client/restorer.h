@@ -125,7 +125,8 @@ class Restorer {
   Pending pending_;
   Manifest manifest_;
   std::optional<KvTarget> target_;
-  DeviceDecoder* device_ = nullptr;  // null: the sink is in host memory
+  DeviceDecoder* device_ = nullptr;     // null: the sink is in host memory
+  std::shared_ptr<BodyMemory> bodies_;  // where frames are received; or null
   RestoreResult result_;
 
   // Of the segments that can be decoded, from the first on.

@@ -32,7 +32,7 @@ struct GpuDecodeRequest {
   // Parsed, every checksum verified, and checked against the model.
   std::span<const FrameView* const> frames;
   // Where the bytes of each are on the device when the batch runs: at a
-  // multiple of kGpuAlignment, with kGpuSlackBytes behind them. Nothing says
+  // multiple of kFrameAlignment, with kGpuSlackBytes behind them. Nothing says
   // that they are the bytes that were parsed: kernels must not go astray
   // whatever they find.
   std::span<const uint8_t* const> device_frames;

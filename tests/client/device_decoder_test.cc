@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "client/kv_gather.h"
 #include "codec/codec.h"
+#include "codec/frame_layout.h"
 #include "codec/klt_layout.h"
 #include "gpu/gpu_codec.h"
 #include "gpu/host_device.h"
@@ -162,6 +163,30 @@ TEST_F(DeviceDecoderTest, ADamagedRefinementLeavesTheRowsAsTheyWere) {
   refinement.is_refinement = true;
   EXPECT_TRUE(Decode(refinement));
   EXPECT_NE(Rows(), base);
+}
+
+// In the ring, at the least alignment that a frame has, and partly elsewhere.
+TEST_F(DeviceDecoderTest, FramesInTheRingAreTakenFromThere) {
+  ASSERT_TRUE(Decode(UnitOf(kStages)));
+  const Bytes wanted = Rows();
+  for (const uint64_t shift : {uint64_t{0}, kFrameAlignment, uint64_t{1}}) {
+    SCOPED_TRACE(shift);
+    ASSERT_TRUE(Decode(UnitOf(1)));
+    PooledBytes body = decoder_->bodies()->TryTake(shift + frames_[0].size() +
+                                                   frames_[2].size());
+    ASSERT_GT(body.size(), 0u);
+    uint8_t* at = body.data() + shift;
+    for (const uint32_t k : {0u, 2u}) {
+      const ByteView moved(at, frames_[k].size());
+      std::copy(frames_[k].begin(), frames_[k].end(), at);
+      ASSERT_TRUE(ParseFrame(moved, &views_[k]).ok());
+      EXPECT_EQ(decoder_->IsInRing(moved), shift != 1);
+      at += moved.size();
+    }
+    EXPECT_FALSE(decoder_->IsInRing(frames_[1]));
+    ASSERT_TRUE(Decode(UnitOf(kStages)));
+    EXPECT_EQ(Rows(), wanted);
+  }
 }
 
 // What the engine queued before sees the old rows, what it queues later the new

@@ -150,6 +150,28 @@ TEST_F(DeviceRestoreTest, ManyFramesGoThroughASmallRing) {
   EXPECT_EQ(restored->valid_end, tokens.size());
 }
 
+// What finds no room is copied on the host: here that is some of it, since this
+// device is slower than the network.
+TEST_F(DeviceRestoreTest, FramesAreReceivedWhereTheDeviceTakesThem) {
+  const std::vector<TokenId> tokens = ToyTokens(14, 64 * 24);
+  // As large a ring as the client has by itself.
+  ClientOptions options;
+  options.device = MakeHostDevice();
+  options.codec_threads = 2;
+  TestWorker worker(daemon_.Connect(options), SmolModel());
+  ASSERT_OK(worker.Save("s", tokens, {.codec = "raw"}));
+  const CacheOptions on_device{.layout = CacheLayout::kVllmNhd,
+                               .on_device = true};
+  const auto first = worker.Restore("s", {}, on_device);
+  ASSERT_OK(first);
+  const auto second = worker.Restore("s", {}, on_device);
+  ASSERT_OK(second);
+  EXPECT_LT(second->packed_bytes, second->wire_bytes / 2);
+  const auto on_host = worker.Restore("s");
+  ASSERT_OK(on_host);
+  EXPECT_EQ(on_host->packed_bytes, 0u);
+}
+
 TEST_F(DeviceRestoreTest, LayersAreToldOnceAndInPlace) {
   const std::vector<TokenId> tokens = ToyTokens(5, 64 * 6);
   TestWorker worker = NewWorker(SmolModel());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "codec/frame_layout.h"
 #include "gpu/decode_plan.h"
 #include "gpu/device.h"
 #include "gpu/gpu_codec.h"
@@ -85,14 +86,19 @@ class GpuConformanceTest : public testing::TestWithParam<CodecCase> {
   void UploadFrames(uint32_t stages) {
     uploaded_.clear();
     for (uint32_t k = 0; k < stages; ++k) {
-      Bytes bytes = frames_[k];
-      bytes.resize(bytes.size() + kGpuSlackBytes, 0xee);
+      // No better aligned than a frame has to be.
+      Bytes bytes(kFrameAlignment + frames_[k].size() + kGpuSlackBytes, 0xee);
+      std::copy(frames_[k].begin(), frames_[k].end(),
+                bytes.begin() + kFrameAlignment);
       auto buffer =
           DeviceBuffer::Make(TestDevice(), GpuMemory::kDevice, bytes.size());
       ASSERT_TRUE(buffer.ok()) << buffer.status().ToString();
       uploaded_.push_back(*std::move(buffer));
       Write(uploaded_[k].data(), bytes);
     }
+  }
+  uint8_t* DeviceFrame(uint32_t k) {
+    return uploaded_[k].data() + kFrameAlignment;
   }
   void Write(uint8_t* to, ByteView bytes) {
     auto done = TestDevice()->MakeEvent();
@@ -111,7 +117,7 @@ class GpuConformanceTest : public testing::TestWithParam<CodecCase> {
     std::vector<const uint8_t*> device_frames;
     for (uint32_t k = 0; k < stages; ++k) {
       views.push_back(&views_[k]);
-      device_frames.push_back(uploaded_[k].data());
+      device_frames.push_back(DeviceFrame(k));
     }
     const GpuDecodeRequest request{.frames = views,
                                    .device_frames = device_frames,
@@ -278,7 +284,7 @@ TEST_P(GpuConformanceTest, GoesNotAstrayWhateverTheBytesAre) {
       bytes[random.Below(bytes.size())] ^=
           static_cast<uint8_t>(1 + random.Below(255));
     }
-    Write(uploaded_[k].data() + section.offset, bytes);
+    Write(DeviceFrame(k) + section.offset, bytes);
     GpuSink sink(TestDevice(), slices_,
                  {.layout = GpuLayout::kPagedNhd, .token_count = 64});
     (void)Decode(stages, &sink, 64);
