@@ -155,6 +155,8 @@ class DeviceRace {
 
  private:
   Status Start();
+  // To a daemon of its own, without a session.
+  Status Connect(const char* engine);
   Status Upload(const uint8_t* rows);
   Status WaitForDevice();
   Result<Sample> Restore(const Place& place);
@@ -180,6 +182,8 @@ class DeviceRace {
   const StructuredKv kv_;
   const PagedCache cache_;
   Bytes source_, on_host_;
+  CodecId profiled_ = CodecId::kRaw;
+  Bytes profile_;
   std::shared_ptr<Device> device_;
   DeviceBuffer on_device_;
   std::unique_ptr<DaemonProcess> daemon_;
@@ -196,11 +200,22 @@ Status DeviceRace::Start() {
   source_.resize(cache_.bytes());
   on_host_.resize(cache_.bytes());
   kv_.Fill(cache_, source_.data());
+  if (!coding_.wants_profile) return Status();
+  REPRISE_ASSIGN_OR_RETURN(const CodecChoice choice,
+                           ParseCodecChoice(coding_.codec));
+  profiled_ = choice.codec->id();
+  REPRISE_ASSIGN_OR_RETURN(profile_, kv_.Train(profiled_));
+  return Status();
+}
+
+Status DeviceRace::Connect(const char* engine) {
+  client_.reset();
+  daemon_.reset();
   REPRISE_ASSIGN_OR_RETURN(
-      daemon_, DaemonProcess::Start(
-                   context_.work_dir + "/store",
-                   // Nothing of its own while it is timed.
-                   {"--collect-interval", "0", "--compact-interval", "0"}));
+      daemon_, DaemonProcess::Start(context_.work_dir + "/" + engine,
+                                    // Nothing of its own while it is timed.
+                                    {"--engine", engine, "--collect-interval",
+                                     "0", "--compact-interval", "0"}));
   ClientOptions options;
   options.endpoint = daemon_->endpoint();
   options.transfer_timeout_ms = kTransferMs;
@@ -209,11 +224,7 @@ Status DeviceRace::Start() {
   REPRISE_ASSIGN_OR_RETURN(client_, Client::Connect(options));
   REPRISE_ASSIGN_OR_RETURN(model_, client_->RegisterModel(kv_.spec()));
   if (!coding_.wants_profile) return Status();
-  REPRISE_ASSIGN_OR_RETURN(const CodecChoice choice,
-                           ParseCodecChoice(coding_.codec));
-  const CodecId codec = choice.codec->id();
-  REPRISE_ASSIGN_OR_RETURN(const Bytes profile, kv_.Train(codec));
-  return client_->PutProfile(model_, codec, profile).status();
+  return client_->PutProfile(model_, profiled_, profile_).status();
 }
 
 Status DeviceRace::WaitForDevice() {
@@ -430,11 +441,14 @@ Status DeviceRace::RaceSaves(std::vector<BenchRow>* rows) {
 
 Result<std::vector<BenchRow>> DeviceRace::Run() {
   REPRISE_RETURN_IF_ERROR(Start());
+  REPRISE_RETURN_IF_ERROR(Connect("rocksdb"));
   const Place host = {false, source_.data()};
   REPRISE_RETURN_IF_ERROR(
       Save(host, sizes_.restored_tokens, kSession).status());
   std::vector<BenchRow> rows;
   REPRISE_RETURN_IF_ERROR(RaceRestores(&rows));
+  // What a disk makes of saves, `save.written` says.
+  REPRISE_RETURN_IF_ERROR(Connect("memory"));
   REPRISE_RETURN_IF_ERROR(RaceSaves(&rows));
   return rows;
 }
