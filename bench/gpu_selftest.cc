@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "bench/gpu_frames.h"
 #include "bench/gpu_speed.h"
 #include "bench/nvcomp_reference.h"
 #include "bench/nvcomp_speed.h"
@@ -24,22 +24,13 @@
 namespace reprise::bench {
 namespace {
 
-// Those of `exact` last: nvCOMP's rows come after them.
-constexpr const char* kCases[] = {"Raw",          "Tsc8", "Tsc",        "Vq",
-                                  "VqThreshold",  "Pq",   "KltArchive", "Klt",
-                                  "ExactProfile", "Exact"};
-
-std::vector<std::string> AllCases() {
-  return {std::begin(kCases), std::end(kCases)};
-}
-
 struct Arguments {
   bool kernels = false;
   bool host = false;
   bool no_conformance = false;
   int device = 0;
   double seconds = 0.5;
-  std::vector<std::string> codecs = AllCases();
+  std::vector<std::string> codecs = MeasuredCodings();
   std::vector<uint32_t> batches;
   std::string nvcomp = "libnvcomp.so.6";
   std::string json;
@@ -206,7 +197,7 @@ Status Figures::MeasureCodecs() {
   std::printf("%-14s %-15s %6s %5s %6s %5s %13s %9s\n", "codec", "what",
               "tokens", "heads", "batch", "SMs", "frames", "ratio");
   for (const GpuSpeed& speed : copies) Keep(speed);
-  for (const char* name : kCases) {
+  for (const std::string& name : MeasuredCodings()) {
     if (!IsWanted(name)) continue;
     REPRISE_ASSIGN_OR_RETURN(const std::vector<GpuSpeed> speeds,
                              MeasureGpuCodec(name, options_));
@@ -238,7 +229,7 @@ Status Figures::MeasureSessions() {
               "session", "layers", "heads", "batch", "frames", "ratio");
   for (const uint32_t tokens : {1u << 10, 8u << 10, 128u << 10}) {
     for (const uint32_t layers : {1u, kLayers}) {
-      for (const uint16_t heads : {kGpuSpeedHeads, uint16_t{1}}) {
+      for (const uint16_t heads : {kMeasuredHeads, uint16_t{1}}) {
         REPRISE_RETURN_IF_ERROR(MeasureRestored({tokens, layers, heads}));
       }
     }
@@ -327,7 +318,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1 << 16));
   app.add_option("--codecs", arguments.codecs, "some of the codecs only")
       ->delimiter(',')
-      ->check(CLI::IsMember(AllCases()));
+      ->check(CLI::IsMember(MeasuredCodings()));
   app.add_option("--nvcomp", arguments.nvcomp,
                  "the library of nvCOMP 6, measured beside `exact`; '': none")
       ->capture_default_str();

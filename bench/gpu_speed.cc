@@ -5,21 +5,18 @@
 #include <functional>
 #include <utility>
 
-#include "base/limits.h"
+#include "bench/gpu_frames.h"
 #include "gpu/decode_plan.h"
 #include "gpu/encode_plan.h"
 #include "gpu/gpu_codec.h"
 #include "gpu/kernels.h"
-#include "tests/support/codec_cases.h"
-#include "tests/support/codec_frames.h"
-#include "tests/support/model_specs.h"
 
 namespace reprise::bench {
 namespace {
 
 constexpr uint64_t kCopyBytes = 64 << 20;
 constexpr uint64_t kMaxPosition = 4096;
-constexpr uint32_t kTokens = kSegmentTokens;
+constexpr uint32_t kTokens = kMeasuredTokens;
 // Of a frame, in a plan: two tables of its own, and what else is sent along.
 constexpr uint64_t kConstantBytes = 16 << 10;
 // Likewise, of one kernel.
@@ -44,30 +41,6 @@ Result<double> CopyRate(const GpuSpeedOptions& options,
       [&] { return device.Synchronize(done); });
   device.FreeEvent(done);
   return rate;
-}
-
-// The model, and the share of its first layer that a frame holds.
-struct MeasuredFrame {
-  ModelSpec spec = PlainModel("8b", 2, kGpuSpeedHeads, 128, DType::kBf16);
-  FramePlace place;
-  std::vector<PlaneSlice> slices;
-};
-
-Result<MeasuredFrame> MakeMeasuredFrame(uint16_t heads) {
-  MeasuredFrame frame;
-  frame.place = {.layers = LayerGroupsOf(frame.spec)[0],
-                 .first_token = kTokens};
-  if (heads < kGpuSpeedHeads) frame.place.heads = {0, heads, kGpuSpeedHeads};
-  REPRISE_ASSIGN_OR_RETURN(
-      frame.slices,
-      SlicePlanes(frame.spec, frame.place.layers, frame.place.heads));
-  return frame;
-}
-
-KvRows RowsOfFrame(const MeasuredFrame& frame) {
-  KvRows rows(frame.slices, kTokens);
-  rows.Fill(KvKind::kTypical, 7, frame.place.first_token);
-  return rows;
 }
 
 // Of a capped launch: as many blocks as fit on so many multiprocessors, by the
@@ -104,36 +77,34 @@ TaskBatchLimits LimitsOf(uint32_t batch, uint32_t planes,
 // that no cache holds what a launch reads and writes.
 class CodecRun {
  public:
-  CodecRun(const CodecCase& codec_case, const GpuSpeedOptions& options)
-      : case_(codec_case), options_(options) {}
+  CodecRun(MeasuredFrames made, const GpuSpeedOptions& options)
+      : made_(std::move(made)),
+        options_(options),
+        codec_(FindGpuCodec(made_.codec)) {}
 
+  // False: there are no kernels for the codec.
+  bool can_run() const { return codec_ != nullptr; }
   Status Prepare();
   Result<double> Decode(uint32_t batch, uint32_t multiprocessors);
   Result<double> Encode(uint32_t batch, uint32_t multiprocessors);
 
   uint64_t frame_bytes() const {
     uint64_t bytes = 0;
-    for (const Bytes& frame : frames_) bytes += frame.size();
+    for (const Bytes& frame : made_.frames) bytes += frame.size();
     return bytes;
   }
-  uint64_t raw_bytes() const { return RawBytesOf(frame_.slices, kTokens); }
+  uint64_t raw_bytes() const { return RawBytesOf(made_.slices, kTokens); }
 
  private:
-  Status PrepareProfile();
   // `batch` copies of frames and room for as many rows.
   Status Place(uint32_t batch);
   std::vector<GpuRows> RowsOf(uint32_t unit) const;
   Status Wait();
 
-  const CodecCase case_;
+  const MeasuredFrames made_;
   const GpuSpeedOptions options_;
-  const GpuCodec* codec_ = nullptr;
-  MeasuredFrame frame_;
-  std::shared_ptr<const CodecOptions> codec_options_;
-  std::shared_ptr<const CodecProfile> profile_;
+  const GpuCodec* const codec_;
   std::shared_ptr<const GpuProfile> gpu_profile_;
-  FrameInfo info_;
-  std::vector<Bytes> frames_;
   std::vector<FrameView> views_;
   DeviceBuffer device_frames_, device_rows_;
   uint64_t frame_stride_ = 0;
@@ -144,28 +115,16 @@ constexpr uint64_t Aligned(uint64_t bytes) {
   return (bytes + kGpuAlignment - 1) / kGpuAlignment * kGpuAlignment;
 }
 
-Status CodecRun::PrepareProfile() {
-  REPRISE_ASSIGN_OR_RETURN(codec_options_, OptionsOf(case_));
-  REPRISE_ASSIGN_OR_RETURN(profile_, ProfileOf(case_, frame_.spec));
-  if (profile_ == nullptr || case_.decodes_without_profile) return Status();
-  REPRISE_ASSIGN_OR_RETURN(
-      gpu_profile_, codec_->Upload(profile_, kMaxPosition, options_.device));
-  return Status();
-}
-
 Status CodecRun::Prepare() {
-  codec_ = FindGpuCodec(case_.id);
-  REPRISE_ASSIGN_OR_RETURN(frame_, MakeMeasuredFrame(options_.heads));
-  REPRISE_RETURN_IF_ERROR(PrepareProfile());
-  info_ = InfoOf(frame_.spec, frame_.place);
-  REPRISE_ASSIGN_OR_RETURN(
-      frames_,
-      EncodeFrames(*CodecOf(case_), profile_.get(), info_, frame_.slices,
-                   RowsOfFrame(frame_), codec_options_.get()));
-  views_.resize(frames_.size());
-  for (size_t k = 0; k < frames_.size(); ++k) {
-    REPRISE_RETURN_IF_ERROR(ParseFrame(frames_[k], &views_[k]));
-    frame_stride_ += Aligned(frames_[k].size() + kGpuSlackBytes);
+  if (made_.profile != nullptr) {
+    REPRISE_ASSIGN_OR_RETURN(
+        gpu_profile_,
+        codec_->Upload(made_.profile, kMaxPosition, options_.device));
+  }
+  views_.resize(made_.frames.size());
+  for (size_t k = 0; k < views_.size(); ++k) {
+    REPRISE_RETURN_IF_ERROR(ParseFrame(made_.frames[k], &views_[k]));
+    frame_stride_ += Aligned(made_.frames[k].size() + kGpuSlackBytes);
   }
   return Status();
 }
@@ -181,7 +140,7 @@ Status CodecRun::Place(uint32_t batch) {
                                        batch * raw_bytes()));
   for (uint32_t unit = 0; unit < batch; ++unit) {
     uint8_t* to = device_frames_.data() + unit * frame_stride_;
-    for (const Bytes& frame : frames_) {
+    for (const Bytes& frame : made_.frames) {
       REPRISE_RETURN_IF_ERROR(
           device.CopyToDevice(to, frame.data(), frame.size(), nullptr));
       to += Aligned(frame.size() + kGpuSlackBytes);
@@ -203,7 +162,7 @@ Status CodecRun::Wait() {
 std::vector<GpuRows> CodecRun::RowsOf(uint32_t unit) const {
   std::vector<GpuRows> rows;
   uint8_t* at = device_rows_.data() + unit * raw_bytes();
-  for (const PlaneSlice& slice : frame_.slices) {
+  for (const PlaneSlice& slice : made_.slices) {
     const uint32_t bytes = DTypeBytes(slice.spec->dtype);
     rows.push_back({.base = at,
                     .token_stride = static_cast<int64_t>(slice.token_bytes()),
@@ -221,22 +180,22 @@ std::vector<GpuRows> CodecRun::RowsOf(uint32_t unit) const {
 Result<double> CodecRun::Decode(uint32_t batch, uint32_t multiprocessors) {
   REPRISE_RETURN_IF_ERROR(Place(batch));
   const DecodePlanLimits limits =
-      LimitsOf(batch, frame_.slices.size(), 2 * raw_bytes() + (1 << 16));
+      LimitsOf(batch, made_.slices.size(), 2 * raw_bytes() + (1 << 16));
   REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<DecodePlan> plan,
                            DecodePlan::Make(options_.device, limits));
   for (uint32_t unit = 0; unit < batch; ++unit) {
     std::vector<const FrameView*> views;
     std::vector<const uint8_t*> device_frames;
     const uint8_t* at = device_frames_.data() + unit * frame_stride_;
-    for (size_t k = 0; k < frames_.size(); ++k) {
+    for (size_t k = 0; k < made_.frames.size(); ++k) {
       views.push_back(&views_[k]);
       device_frames.push_back(at);
-      at += Aligned(frames_[k].size() + kGpuSlackBytes);
+      at += Aligned(made_.frames[k].size() + kGpuSlackBytes);
     }
     const std::vector<GpuRows> rows = RowsOf(unit);
     const GpuDecodeRequest request{.frames = views,
                                    .device_frames = device_frames,
-                                   .slices = frame_.slices,
+                                   .slices = made_.slices,
                                    .rows = rows,
                                    .token_count = kTokens,
                                    .profile = gpu_profile_.get()};
@@ -262,18 +221,18 @@ Result<double> CodecRun::Encode(uint32_t batch, uint32_t multiprocessors) {
   const uint64_t most_bytes = 6 * raw_bytes() + (1 << 16);
   EncodePlanLimits limits;
   static_cast<TaskBatchLimits&>(limits) =
-      LimitsOf(batch, frame_.slices.size(), most_bytes);
+      LimitsOf(batch, made_.slices.size(), most_bytes);
   limits.output_bytes = batch * most_bytes;
   limits.outputs = batch * kTasks;
   REPRISE_ASSIGN_OR_RETURN(const std::unique_ptr<EncodePlan> plan,
                            EncodePlan::Make(options_.device, limits));
   for (uint32_t unit = 0; unit < batch; ++unit) {
     const std::vector<GpuRows> rows = RowsOf(unit);
-    const GpuEncodeRequest request{.info = info_,
-                                   .slices = frame_.slices,
+    const GpuEncodeRequest request{.info = made_.info,
+                                   .slices = made_.slices,
                                    .rows = rows,
                                    .profile = gpu_profile_.get(),
-                                   .options = codec_options_.get()};
+                                   .options = made_.options.get()};
     REPRISE_RETURN_IF_ERROR(codec_->PlanEncode(request, plan.get()).status());
   }
   REPRISE_ASSIGN_OR_RETURN(
@@ -300,11 +259,6 @@ Result<double> GpuRate(double seconds, uint64_t bytes,
     ++calls;
   } while (Now() - start < seconds);
   return static_cast<double>(calls * bytes) / (Now() - start) / 1e9;
-}
-
-Result<Bytes> GpuSpeedRows(uint16_t heads) {
-  REPRISE_ASSIGN_OR_RETURN(const MeasuredFrame frame, MakeMeasuredFrame(heads));
-  return RowsOfFrame(frame).Packed();
 }
 
 Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options) {
@@ -349,23 +303,17 @@ Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options) {
   return speeds;
 }
 
-Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& codec_case,
+Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& coding,
                                               const GpuSpeedOptions& options) {
   std::vector<GpuSpeed> speeds;
-  std::vector<CodecCase> cases = CodecCases();
-  for (const CodecCase& staged : StagedCodecCases()) cases.push_back(staged);
-  const auto found =
-      std::find_if(cases.begin(), cases.end(),
-                   [&](const CodecCase& of) { return of.name == codec_case; });
-  if (found == cases.end()) {
-    return InvalidArgumentError("gpu: no codec case " + codec_case);
-  }
-  if (FindGpuCodec(found->id) == nullptr) return speeds;
-  CodecRun run(*found, options);
+  REPRISE_ASSIGN_OR_RETURN(MeasuredFrames made,
+                           MakeMeasuredFrames(coding, options.heads));
+  CodecRun run(std::move(made), options);
+  if (!run.can_run()) return speeds;
   REPRISE_RETURN_IF_ERROR(run.Prepare());
   for (const uint32_t batch : options.batches) {
     for (const uint32_t multiprocessors : options.multiprocessors) {
-      GpuSpeed speed{.codec = codec_case,
+      GpuSpeed speed{.codec = coding,
                      .what = "decode",
                      .tokens = kTokens,
                      .batch = batch,

@@ -9,13 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/status.h"
+#include "bench/gpu_frames.h"
 #include "gpu/device.h"
 
 namespace reprise::bench {
-
-inline constexpr uint16_t kGpuSpeedHeads = 8;  // of a layer
 
 struct GpuSpeedOptions {
   std::shared_ptr<Device> device;
@@ -25,12 +23,12 @@ struct GpuSpeedOptions {
   // device may put these blocks where it likes: one each on as many others, if
   // nothing else runs.
   std::vector<uint32_t> multiprocessors;
-  uint16_t heads = kGpuSpeedHeads;  // a shard's, the first ones
+  uint16_t heads = kMeasuredHeads;  // a shard's, the first ones
 };
 
 // One figure. `gb_per_second` is of raw KV out, or in, in units of 10^9.
 struct GpuSpeed {
-  std::string codec;  // of codec_cases.h: "ExactProfile", or "copy"
+  std::string codec;  // of MeasuredCodings(), or "copy"
   std::string what;   // "decode", "encode", "host to device", ...
   uint32_t tokens = 0;
   uint32_t batch = 0;
@@ -47,20 +45,12 @@ Result<double> GpuRate(double seconds, uint64_t bytes,
                        const std::function<Status()>& queue,
                        const std::function<Status()>& wait);
 
-// The rows that MeasureGpuCodec encodes into the frames of one unit, for a
-// shard of so many heads: plane after plane, as an engine without pages has
-// them.
-Result<Bytes> GpuSpeedRows(uint16_t heads);
-
 // Of copies on the device and to it. Errors of the device.
 Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options);
 
-// Of one case of CodecCases() or StagedCodecCases(), on layers of an 8B-class
-// model (8 KV heads of 128, bf16), a layer a frame. Values are made up: kernels
-// whose time depends on them are slower or faster on real ones. What
-// `codec_case` has no kernels for is left out. Errors of the device and of the
-// codec.
-Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& codec_case,
+// Of one of MeasuredCodings(). What there are no kernels for is left out.
+// Errors of the device and of the codec.
+Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& coding,
                                               const GpuSpeedOptions& options);
 
 }  // namespace reprise::bench

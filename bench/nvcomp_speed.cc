@@ -1,6 +1,6 @@
 #include "bench/nvcomp_speed.h"
 
-#include "base/limits.h"
+#include "bench/gpu_frames.h"
 #include "bench/nvcomp_abi.h"
 
 namespace reprise::bench {
@@ -21,7 +21,7 @@ Status MeasureBatch(const std::shared_ptr<const Nvcomp>& nvcomp,
       const std::unique_ptr<NvcompBatch> batch,
       NvcompBatch::Make(nvcomp, type.value, options.device, unit, batch_units));
   GpuSpeed speed{.codec = type.name,
-                 .tokens = kSegmentTokens,
+                 .tokens = kMeasuredTokens,
                  .batch = batch_units,
                  .heads = options.heads,
                  .raw_bytes = unit.size()};
@@ -51,7 +51,7 @@ Status MeasureBatch(const std::shared_ptr<const Nvcomp>& nvcomp,
 Result<std::vector<GpuSpeed>> MeasureNvcomp(
     const std::shared_ptr<const Nvcomp>& nvcomp,
     const GpuSpeedOptions& options) {
-  REPRISE_ASSIGN_OR_RETURN(const Bytes unit, GpuSpeedRows(options.heads));
+  REPRISE_ASSIGN_OR_RETURN(const Bytes unit, MeasuredRows(options.heads));
   std::vector<GpuSpeed> speeds;
   for (const DataType& type : kDataTypes) {
     for (const uint32_t units : options.batches) {

@@ -8,8 +8,8 @@ import unittest
 
 PROGRAM = "bench/gpu_selftest"
 FAKE = "tests/bench/libfake_nvcomp.so"
-CODECS = ("Raw", "Tsc8", "Tsc", "Vq", "VqThreshold", "Pq", "KltArchive",
-          "Klt", "ExactProfile", "Exact")
+CODECS = ("Raw", "Tsc8", "Tsc", "Vq", "VqWorst", "Pq", "KltArchive",
+          "KltCoarse", "KltNear", "ExactProfile", "Exact")
 
 
 def run(*arguments):
@@ -53,7 +53,7 @@ class GpuSelftestTest(unittest.TestCase):
         decoded = {r["codec"] for r in of_codecs if r["what"] == "decode"}
         self.assertEqual(decoded, set(CODECS))
         encoded = {r["codec"] for r in of_codecs if r["what"] == "encode"}
-        self.assertLessEqual({"ExactProfile", "Tsc", "Klt"}, encoded)
+        self.assertLessEqual({"ExactProfile", "Tsc", "KltNear"}, encoded)
         # Held to some multiprocessors, and not.
         self.assertEqual({r["multiprocessors"] for r in of_codecs
                           if r["codec"] == "Exact"}, {0, 1})

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "bench/gpu_frames.h"
 #include "bench/nvcomp_abi.h"
 #include "bench/nvcomp_speed.h"
 #include "gpu/host_device.h"
@@ -137,7 +138,7 @@ TEST(NvcompReferenceTest, SaysWhatTheDeviceLacks) {
 TEST(NvcompReferenceTest, MeasuresTheRowsThatExactGets) {
   const auto nvcomp = Nvcomp::Load(kFake);
   ASSERT_TRUE(nvcomp.ok()) << nvcomp.status().ToString();
-  for (const uint16_t heads : {kGpuSpeedHeads, uint16_t{1}}) {
+  for (const uint16_t heads : {kMeasuredHeads, uint16_t{1}}) {
     const GpuSpeedOptions options{.device = MakeHostDevice(),
                                   .seconds = 0.001,
                                   .batches = {1, 3},
