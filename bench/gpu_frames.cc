@@ -103,6 +103,9 @@ Result<MeasuredFrames> MakeMeasuredFrames(const std::string& coding,
   REPRISE_ASSIGN_OR_RETURN(made.frames,
                            EncodeFrames(codec, made.profile.get(), made.info,
                                         made.slices, rows, made.options.get()));
+  REPRISE_RETURN_IF_ERROR(DecodeFrames(made.profile.get(), State().spec(),
+                                       made.frames, kMeasuredTokens, &rows));
+  made.decoded = rows.Packed();
   return made;
 }
 

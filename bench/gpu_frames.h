@@ -30,6 +30,8 @@ struct MeasuredFrames {
   FrameInfo info;
   std::vector<PlaneSlice> slices;  // of a spec that is never freed
   std::vector<Bytes> frames;       // stage 0 first
+  // What the host's decoder makes of them, as MeasuredRows has it.
+  Bytes decoded;
 };
 
 // One segment's, of the layer's first `heads`. kInvalidArgument when there is

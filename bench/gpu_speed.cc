@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "bench/device_units.h"
 #include "bench/gpu_frames.h"
 #include "gpu/decode_plan.h"
 #include "gpu/encode_plan.h"
@@ -96,10 +97,17 @@ class CodecRun {
   uint64_t raw_bytes() const { return RawBytesOf(made_.slices, kTokens); }
 
  private:
-  // `batch` copies of frames and room for as many rows.
+  // The unit's frames as they lie on the device.
+  Bytes PackedFrames() const;
+  // `batch` copies of them and room for as many rows.
   Status Place(uint32_t batch);
   std::vector<GpuRows> RowsOf(uint32_t unit) const;
-  Status Wait();
+  DeviceUnits Rows() const {
+    return {.data = device_rows_.data(),
+            .bytes = raw_bytes(),
+            .stride = raw_bytes(),
+            .count = placed_};
+  }
 
   const MeasuredFrames made_;
   const GpuSpeedOptions options_;
@@ -129,6 +137,16 @@ Status CodecRun::Prepare() {
   return Status();
 }
 
+Bytes CodecRun::PackedFrames() const {
+  Bytes packed;
+  for (const Bytes& frame : made_.frames) {
+    const uint64_t end = packed.size() + Aligned(frame.size() + kGpuSlackBytes);
+    packed.insert(packed.end(), frame.begin(), frame.end());
+    packed.resize(end);
+  }
+  return packed;
+}
+
 Status CodecRun::Place(uint32_t batch) {
   if (batch == placed_) return Status();
   Device& device = *options_.device;
@@ -138,24 +156,14 @@ Status CodecRun::Place(uint32_t batch) {
   REPRISE_ASSIGN_OR_RETURN(
       device_rows_, DeviceBuffer::Make(options_.device, GpuMemory::kDevice,
                                        batch * raw_bytes()));
-  for (uint32_t unit = 0; unit < batch; ++unit) {
-    uint8_t* to = device_frames_.data() + unit * frame_stride_;
-    for (const Bytes& frame : made_.frames) {
-      REPRISE_RETURN_IF_ERROR(
-          device.CopyToDevice(to, frame.data(), frame.size(), nullptr));
-      to += Aligned(frame.size() + kGpuSlackBytes);
-    }
-  }
+  const Bytes unit = PackedFrames();
   placed_ = batch;
-  return Wait();
-}
-
-Status CodecRun::Wait() {
-  REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, options_.device->MakeEvent());
-  REPRISE_RETURN_IF_ERROR(options_.device->Record(done, nullptr));
-  const Status status = options_.device->Synchronize(done);
-  options_.device->FreeEvent(done);
-  return status;
+  return PutUnits(&device, nullptr,
+                  {.data = device_frames_.data(),
+                   .bytes = unit.size(),
+                   .stride = frame_stride_,
+                   .count = batch},
+                  unit);
 }
 
 // [slices][tokens, heads, dim], as an engine without pages has them.
@@ -204,14 +212,18 @@ Result<double> CodecRun::Decode(uint32_t batch, uint32_t multiprocessors) {
   REPRISE_ASSIGN_OR_RETURN(
       const uint32_t max_blocks,
       BlocksFor(plan.get(), options_.device.get(), multiprocessors));
+  REPRISE_RETURN_IF_ERROR(SpoilUnits(options_.device.get(), nullptr, Rows()));
   Result<double> rate = GpuRate(
       options_.seconds, batch * raw_bytes(),
       [&] { return plan->Launch(nullptr, max_blocks); },
       [&] { return plan->Synchronize(); });
-  for (uint32_t unit = 0; unit < batch && rate.ok(); ++unit) {
+  REPRISE_RETURN_IF_ERROR(rate.status());
+  for (uint32_t unit = 0; unit < batch; ++unit) {
     if (plan->damage(unit) != 0)
       return DataLossError("gpu: a frame is damaged");
   }
+  REPRISE_RETURN_IF_ERROR(
+      CheckUnits(options_.device.get(), nullptr, Rows(), made_.decoded, "gpu"));
   return rate;
 }
 

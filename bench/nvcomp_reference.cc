@@ -11,9 +11,6 @@ namespace {
 
 // Of everything that a kernel gets; nvCOMP wants 16.
 constexpr uint64_t kAlignment = 256;
-// Of the decoded bytes before they are there.
-constexpr uint8_t kSpoilt = 0xa5;
-
 static_assert(sizeof(void*) == 8 && sizeof(size_t) == 8);
 
 constexpr uint64_t Aligned(uint64_t bytes) {
@@ -118,15 +115,25 @@ uint64_t NvcompBatch::ChunkBytes(uint64_t chunk_of_unit) const {
 
 uint64_t NvcompBatch::unit_stride() const { return Aligned(unit_.size()); }
 
+DeviceUnits NvcompBatch::UnitsIn(const DeviceBuffer& buffer) const {
+  return {.data = buffer.data(),
+          .bytes = unit_.size(),
+          .stride = unit_stride(),
+          .count = units_};
+}
+
 Result<std::unique_ptr<NvcompBatch>> NvcompBatch::Make(
     std::shared_ptr<const Nvcomp> nvcomp, int32_t data_type,
     std::shared_ptr<Device> device, ByteView unit, uint32_t units) {
   std::unique_ptr<NvcompBatch> batch(new NvcompBatch(
       std::move(nvcomp), data_type, std::move(device), unit, units));
   REPRISE_RETURN_IF_ERROR(batch->Allocate());
-  REPRISE_RETURN_IF_ERROR(batch->PlaceUnits());
   REPRISE_RETURN_IF_ERROR(batch->PlaceTables());
-  REPRISE_RETURN_IF_ERROR(batch->Spoil());
+  Device* const of = batch->device_.get();
+  REPRISE_RETURN_IF_ERROR(
+      PutUnits(of, batch->stream_, batch->UnitsIn(batch->raw_), unit));
+  REPRISE_RETURN_IF_ERROR(
+      SpoilUnits(of, batch->stream_, batch->UnitsIn(batch->decoded_)));
   return batch;
 }
 
@@ -163,15 +170,6 @@ Status NvcompBatch::Allocate() {
         *buffer, DeviceBuffer::Make(device_, GpuMemory::kDevice, bytes));
   }
   return Status();
-}
-
-Status NvcompBatch::PlaceUnits() {
-  for (uint32_t unit = 0; unit < units_; ++unit) {
-    REPRISE_RETURN_IF_ERROR(
-        device_->CopyToDevice(raw_.data() + unit * unit_stride(), unit_.data(),
-                              unit_.size(), stream_));
-  }
-  return Synchronize();
 }
 
 Status NvcompBatch::PlaceTables() {
@@ -255,16 +253,6 @@ Result<uint64_t> NvcompBatch::CompressedBytes() {
   return bytes;
 }
 
-Status NvcompBatch::Spoil() {
-  const Bytes spoilt(unit_stride(), kSpoilt);
-  for (uint32_t unit = 0; unit < units_; ++unit) {
-    REPRISE_RETURN_IF_ERROR(
-        device_->CopyToDevice(decoded_.data() + unit * unit_stride(),
-                              spoilt.data(), spoilt.size(), stream_));
-  }
-  return Synchronize();
-}
-
 Status NvcompBatch::Verify() {
   REPRISE_ASSIGN_OR_RETURN(const std::vector<uint64_t> sizes,
                            Sizes("decompressing", 1));
@@ -275,21 +263,7 @@ Status NvcompBatch::Verify() {
                          " came back as " + std::to_string(sizes[k]) +
                          " bytes, " + std::to_string(wanted) + " went in");
   }
-  Bytes decoded(unit_.size());
-  for (uint32_t unit = 0; unit < units_; ++unit) {
-    REPRISE_RETURN_IF_ERROR(device_->CopyToHost(
-        decoded.data(), decoded_.data() + unit * unit_stride(), decoded.size(),
-        stream_));
-    REPRISE_RETURN_IF_ERROR(Synchronize());
-    const auto differs =
-        std::mismatch(decoded.begin(), decoded.end(), unit_.begin()).first;
-    if (differs == decoded.end()) continue;
-    return DataLossError("nvcomp: unit " + std::to_string(unit) + " of " +
-                         std::to_string(units_) +
-                         " came back with another byte " +
-                         std::to_string(differs - decoded.begin()));
-  }
-  return Status();
+  return CheckUnits(device_.get(), stream_, UnitsIn(decoded_), unit_, "nvcomp");
 }
 
 }  // namespace reprise::bench

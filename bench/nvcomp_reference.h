@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "bench/device_units.h"
 #include "bench/nvcomp_abi.h"
 #include "gpu/device.h"
 
@@ -76,10 +77,7 @@ class NvcompBatch {
   NvcompBatch(std::shared_ptr<const Nvcomp> nvcomp, int32_t data_type,
               std::shared_ptr<Device> device, ByteView unit, uint32_t units);
   Status Allocate();
-  Status PlaceUnits();
   Status PlaceTables();
-  // So that what Verify finds was put there by nvCOMP.
-  Status Spoil();
   // A column of results_; kDataLoss when a chunk's status is not success.
   Result<std::vector<uint64_t>> Sizes(const char* what, uint64_t column);
 
@@ -87,6 +85,7 @@ class NvcompBatch {
   uint64_t chunks() const { return units_ * unit_chunks(); }
   uint64_t ChunkBytes(uint64_t chunk_of_unit) const;
   uint64_t unit_stride() const;
+  DeviceUnits UnitsIn(const DeviceBuffer& buffer) const;
 
   const std::shared_ptr<const Nvcomp> nvcomp_;
   const std::shared_ptr<Device> device_;

@@ -1,0 +1,53 @@
+#include "bench/device_units.h"
+
+#include <algorithm>
+#include <string>
+
+namespace reprise::bench {
+namespace {
+
+constexpr uint8_t kSpoilt = 0xa5;
+
+// Waits for all that was queued on `stream`.
+Status Drain(Device* device, GpuStream stream) {
+  REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, device->MakeEvent());
+  Status status = device->Record(done, stream);
+  if (status.ok()) status = device->Synchronize(done);
+  device->FreeEvent(done);
+  return status;
+}
+
+}  // namespace
+
+Status PutUnits(Device* device, GpuStream stream, const DeviceUnits& units,
+                ByteView bytes) {
+  for (uint32_t unit = 0; unit < units.count; ++unit) {
+    REPRISE_RETURN_IF_ERROR(device->CopyToDevice(
+        units.data + unit * units.stride, bytes.data(), units.bytes, stream));
+  }
+  return Drain(device, stream);
+}
+
+Status SpoilUnits(Device* device, GpuStream stream, const DeviceUnits& units) {
+  return PutUnits(device, stream, units, Bytes(units.bytes, kSpoilt));
+}
+
+Status CheckUnits(Device* device, GpuStream stream, const DeviceUnits& units,
+                  ByteView wanted, const char* what) {
+  Bytes found(units.bytes);
+  for (uint32_t unit = 0; unit < units.count; ++unit) {
+    REPRISE_RETURN_IF_ERROR(device->CopyToHost(
+        found.data(), units.data + unit * units.stride, found.size(), stream));
+    REPRISE_RETURN_IF_ERROR(Drain(device, stream));
+    const auto differs =
+        std::mismatch(found.begin(), found.end(), wanted.begin()).first;
+    if (differs == found.end()) continue;
+    return DataLossError(std::string(what) + ": unit " + std::to_string(unit) +
+                         " of " + std::to_string(units.count) +
+                         " came back with another byte " +
+                         std::to_string(differs - found.begin()));
+  }
+  return Status();
+}
+
+}  // namespace reprise::bench
