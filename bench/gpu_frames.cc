@@ -99,7 +99,8 @@ Result<MeasuredFrames> MakeMeasuredFrames(const std::string& coding,
     REPRISE_ASSIGN_OR_RETURN(made.profile, codec.ParseProfile(profile));
   }
   KvRows rows(made.slices, kMeasuredTokens);
-  rows.Unpack(PackedRows(made.slices));
+  made.rows = PackedRows(made.slices);
+  rows.Unpack(made.rows);
   REPRISE_ASSIGN_OR_RETURN(made.frames,
                            EncodeFrames(codec, made.profile.get(), made.info,
                                         made.slices, rows, made.options.get()));

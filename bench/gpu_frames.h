@@ -29,9 +29,10 @@ struct MeasuredFrames {
   std::shared_ptr<const CodecProfile> profile;  // likewise
   FrameInfo info;
   std::vector<PlaneSlice> slices;  // of a spec that is never freed
-  std::vector<Bytes> frames;       // stage 0 first
-  // What the host's decoder makes of them, as MeasuredRows has it.
-  Bytes decoded;
+  // Plane after plane, each [tokens, heads, dim], as an engine without pages
+  // has it: what is encoded, and what the host's decoder makes of the frames.
+  Bytes rows, decoded;
+  std::vector<Bytes> frames;  // stage 0 first
 };
 
 // One segment's, of the layer's first `heads`. kInvalidArgument when there is
@@ -39,8 +40,7 @@ struct MeasuredFrames {
 Result<MeasuredFrames> MakeMeasuredFrames(const std::string& coding,
                                           uint16_t heads);
 
-// What these frames were encoded from: plane after plane, each
-// [tokens, heads, dim], as an engine without pages has it.
+// MeasuredFrames::rows alone.
 Result<Bytes> MeasuredRows(uint16_t heads);
 
 }  // namespace reprise::bench

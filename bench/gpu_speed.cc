@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "bench/device_units.h"
 #include "bench/gpu_frames.h"
+#include "codec/klt_transform_simd.h"
 #include "gpu/decode_plan.h"
 #include "gpu/encode_plan.h"
 #include "gpu/gpu_codec.h"
@@ -102,6 +105,9 @@ class CodecRun {
   // `batch` copies of them and room for as many rows.
   Status Place(uint32_t batch);
   std::vector<GpuRows> RowsOf(uint32_t unit) const;
+  GpuEncodeRequest RequestFor(std::span<const GpuRows> rows) const;
+  // kDataLoss unless each unit's frames are those of the host.
+  Status CheckEncoded(const EncodePlan& plan, uint32_t batch) const;
   DeviceUnits Rows() const {
     return {.data = device_rows_.data(),
             .bytes = raw_bytes(),
@@ -240,20 +246,51 @@ Result<double> CodecRun::Encode(uint32_t batch, uint32_t multiprocessors) {
                            EncodePlan::Make(options_.device, limits));
   for (uint32_t unit = 0; unit < batch; ++unit) {
     const std::vector<GpuRows> rows = RowsOf(unit);
-    const GpuEncodeRequest request{.info = made_.info,
-                                   .slices = made_.slices,
-                                   .rows = rows,
-                                   .profile = gpu_profile_.get(),
-                                   .options = made_.options.get()};
-    REPRISE_RETURN_IF_ERROR(codec_->PlanEncode(request, plan.get()).status());
+    REPRISE_RETURN_IF_ERROR(
+        codec_->PlanEncode(RequestFor(rows), plan.get()).status());
   }
   REPRISE_ASSIGN_OR_RETURN(
       const uint32_t max_blocks,
       BlocksFor(plan.get(), options_.device.get(), multiprocessors));
-  return GpuRate(
+  REPRISE_RETURN_IF_ERROR(
+      PutUnits(options_.device.get(), nullptr, Rows(), made_.rows));
+  Result<double> rate = GpuRate(
       options_.seconds, batch * raw_bytes(),
       [&] { return plan->Launch(nullptr, max_blocks); },
       [&] { return plan->Synchronize(); });
+  REPRISE_RETURN_IF_ERROR(rate.status());
+  REPRISE_RETURN_IF_ERROR(CheckEncoded(*plan, batch));
+  return rate;
+}
+
+GpuEncodeRequest CodecRun::RequestFor(std::span<const GpuRows> rows) const {
+  return {.info = made_.info,
+          .slices = made_.slices,
+          .rows = rows,
+          .profile = gpu_profile_.get(),
+          .options = made_.options.get()};
+}
+
+Status CodecRun::CheckEncoded(const EncodePlan& plan, uint32_t batch) const {
+  // A host that does not fuse a product and a sum rounds otherwise.
+  if (made_.codec == CodecId::kKlt && !KltForwardIsFused()) return Status();
+  for (uint32_t unit = 0; unit < batch; ++unit) {
+    std::vector<FrameBuilder> builders(made_.frames.size());
+    std::vector<FrameBuilder*> pointers;
+    for (FrameBuilder& builder : builders) pointers.push_back(&builder);
+    const std::vector<GpuRows> rows = RowsOf(unit);
+    REPRISE_RETURN_IF_ERROR(
+        codec_->BuildFrames(RequestFor(rows), plan, unit, pointers));
+    for (size_t k = 0; k < builders.size(); ++k) {
+      REPRISE_ASSIGN_OR_RETURN(const ByteView frame, builders[k].Finish());
+      if (BytesEqual(frame, made_.frames[k])) continue;
+      return DataLossError("gpu: frame " + std::to_string(k) + " of unit " +
+                           std::to_string(unit) + " of " +
+                           std::to_string(batch) +
+                           " is not what the host encodes");
+    }
+  }
+  return Status();
 }
 
 }  // namespace
