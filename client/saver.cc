@@ -299,15 +299,16 @@ Status Saver::PlaceProfile(const ProfilePtr& profile, Source* source) {
   if (source->profiles.contains(profile.get())) return Status();
   auto uploaded = core_->devices.Upload(source->device->shared_device(),
                                         profile, source->map.end_token());
-  if (uploaded.ok()) {
+  const Status status =
+      uploaded.ok() ? (*uploaded)->PrepareToEncode() : uploaded.status();
+  if (status.ok()) {
     source->profiles[profile.get()] = *std::move(uploaded);
     return Status();
   }
   // Without its tables the device hands rows to the host.
-  const StatusCode code = uploaded.status().code();
-  if (code != StatusCode::kUnimplemented &&
-      code != StatusCode::kResourceExhausted) {
-    return uploaded.status();
+  if (!status.Is(StatusCode::kUnimplemented) &&
+      !status.Is(StatusCode::kResourceExhausted)) {
+    return status;
   }
   source->profiles[profile.get()] = nullptr;
   return Status();

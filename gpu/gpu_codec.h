@@ -24,6 +24,10 @@ class GpuProfile {
  public:
   virtual ~GpuProfile() = default;
   virtual const CodecProfile& profile() const = 0;
+  // Does what PlanEncode would do with its first frames, so that nobody waits
+  // for that in the midst of a batch: of wide profiles it takes seconds. Errors
+  // of Upload.
+  virtual Status PrepareToEncode() const { return Status(); }
 };
 
 // The frames of one segment, layer group and range of heads: one, or of a

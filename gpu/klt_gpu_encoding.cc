@@ -95,4 +95,12 @@ Result<KltGpuEncoding::Group> KltGpuEncoding::MakeGroup(size_t index) {
   return group;
 }
 
+Status KltGpuEncoding::MakeAll() {
+  REPRISE_RETURN_IF_ERROR(MakeTables().status());
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    REPRISE_RETURN_IF_ERROR(MakeGroup(i).status());
+  }
+  return Status();
+}
+
 }  // namespace reprise

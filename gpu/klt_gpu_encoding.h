@@ -44,6 +44,8 @@ class KltGpuEncoding {
   Result<Tables> MakeTables();
   // REQUIRES: index is one of profile.groups().
   Result<Group> MakeGroup(size_t index);
+  // Both, of all groups.
+  Status MakeAll();
 
  private:
   template <typename T>

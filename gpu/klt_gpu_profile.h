@@ -60,6 +60,7 @@ class KltGpuProfile final : public GpuProfile {
       std::shared_ptr<Device> device);
 
   const CodecProfile& profile() const override { return *profile_; }
+  Status PrepareToEncode() const override { return encoding_->MakeAll(); }
   const KltProfile& klt() const { return *profile_; }
   const KltGpuTable* tables() const { return tables_; }
   const uint32_t* refining() const { return refining_; }
