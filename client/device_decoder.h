@@ -81,6 +81,9 @@ class DeviceDecoder {
   // Why nothing can be decoded any more; OK as long as it can. kUnavailable.
   Status failure() { return slots_.failure(); }
 
+  // Batches so far.
+  uint64_t launches() { return slots_.launches(); }
+
   // Kernels of units added from now on see what is queued on `stream` by now,
   // or what `event` waits for if it is not null.
   Status WaitFor(GpuStream stream, GpuEvent event) {

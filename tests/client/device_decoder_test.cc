@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -93,21 +94,24 @@ class DeviceDecoderTest : public testing::Test {
             .token_count = kSegmentTokens};
   }
 
-  // Adds it, waits, and says whether it is whole.
-  bool Decode(const DeviceUnit& unit) {
+  // Adds it so often, waits, and says whether all of it is whole.
+  bool Decode(const DeviceUnit& unit, uint32_t times = 1) {
     std::mutex mutex;
     std::condition_variable changed;
-    std::optional<bool> outcome;
-    const Status added = decoder_->Add(unit, [&](bool whole) {
-      const std::lock_guard lock(mutex);
-      outcome = whole;
-      changed.notify_all();
-    });
-    EXPECT_TRUE(added.ok()) << added.ToString();
-    if (!added.ok()) return false;
+    uint32_t left = times;
+    bool all_whole = true;
+    for (uint32_t i = 0; i < times; ++i) {
+      const Status added = decoder_->Add(unit, [&](bool whole) {
+        const std::lock_guard lock(mutex);
+        all_whole = all_whole && whole;
+        if (--left == 0) changed.notify_all();
+      });
+      EXPECT_TRUE(added.ok()) << added.ToString();
+      if (!added.ok()) std::abort();
+    }
     std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return outcome.has_value(); });
-    return *outcome;
+    changed.wait(lock, [&] { return left == 0; });
+    return all_whole;
   }
 
   // Every byte of the rows, in order.
@@ -163,6 +167,15 @@ TEST_F(DeviceDecoderTest, ADamagedRefinementLeavesTheRowsAsTheyWere) {
   refinement.is_refinement = true;
   EXPECT_TRUE(Decode(refinement));
   EXPECT_NE(Rows(), base);
+}
+
+// One batch costs as much as many frames.
+TEST_F(DeviceDecoderTest, WhatComesTogetherIsOneBatch) {
+  ASSERT_TRUE(Decode(UnitOf(kStages)));
+  EXPECT_EQ(decoder_->launches(), 1u);
+  constexpr uint32_t kUnits = 64;
+  ASSERT_TRUE(Decode(UnitOf(kStages), kUnits));
+  EXPECT_LE(decoder_->launches(), 1u + kUnits / 4);
 }
 
 // In the ring, at the least alignment that a frame has, and partly elsewhere.
