@@ -61,14 +61,17 @@ std::string RatioText(const GpuSpeed& speed) {
 
 void PrintSpeed(const GpuSpeed& speed, double device_copy) {
   std::printf(
-      "%-14s %-15s %6u %5u %6u %5s %9.3f KiB %9s %8.2f GB/s %6.3f of copy\n",
+      "%-14s %-15s %6u %5u %6u %5s %9.3f KiB %9s %8.2f GB/s %5.1f %% %6.3f "
+      "of "
+      "copy\n",
       speed.codec.c_str(), speed.what.c_str(), speed.tokens, speed.heads,
       speed.batch,
       speed.multiprocessors == 0
           ? "all"
           : std::to_string(speed.multiprocessors).c_str(),
       static_cast<double>(speed.frame_bytes) / 1024, RatioText(speed).c_str(),
-      speed.gb_per_second, speed.gb_per_second / device_copy);
+      speed.gb_per_second, 100 * speed.spread,
+      speed.gb_per_second / device_copy);
   std::fflush(stdout);
 }
 
@@ -81,7 +84,8 @@ nlohmann::json ToJson(const GpuSpeed& speed) {
           {"multiprocessors", speed.multiprocessors},
           {"frame_bytes", speed.frame_bytes},
           {"raw_bytes", speed.raw_bytes},
-          {"gb_per_second", speed.gb_per_second}};
+          {"gb_per_second", speed.gb_per_second},
+          {"spread", speed.spread}};
 }
 
 // nvCOMP, or why it is not measured.
@@ -167,11 +171,11 @@ void Figures::Keep(const GpuSpeed& speed) {
 }
 
 void Figures::Keep(const GpuSpeed& speed, const Restored& what) {
-  std::printf("%-14s %-8s %7u %6u %5u %6u %9.3f KiB %9s %8.2f GB/s\n",
-              speed.codec.c_str(), speed.what.c_str(), what.tokens, what.layers,
-              what.heads, speed.batch,
-              static_cast<double>(speed.frame_bytes) / 1024,
-              RatioText(speed).c_str(), speed.gb_per_second);
+  std::printf(
+      "%-14s %-8s %7u %6u %5u %6u %9.3f KiB %9s %8.2f GB/s %5.1f %%\n",
+      speed.codec.c_str(), speed.what.c_str(), what.tokens, what.layers,
+      what.heads, speed.batch, static_cast<double>(speed.frame_bytes) / 1024,
+      RatioText(speed).c_str(), speed.gb_per_second, 100 * speed.spread);
   std::fflush(stdout);
   nlohmann::json row = bench::ToJson(speed);
   row["session_tokens"] = what.tokens;
@@ -194,8 +198,9 @@ Status Figures::MeasureCodecs() {
   REPRISE_ASSIGN_OR_RETURN(const std::vector<GpuSpeed> copies,
                            MeasureGpuCopies(options_));
   device_copy_ = copies[0].gb_per_second;
-  std::printf("%-14s %-15s %6s %5s %6s %5s %13s %9s\n", "codec", "what",
-              "tokens", "heads", "batch", "SMs", "frames", "ratio");
+  std::printf("%-14s %-15s %6s %5s %6s %5s %13s %9s %13s %7s\n", "codec",
+              "what", "tokens", "heads", "batch", "SMs", "frames", "ratio",
+              "median", "spread");
   for (const GpuSpeed& speed : copies) Keep(speed);
   for (const std::string& name : MeasuredCodings()) {
     if (!IsWanted(name)) continue;
@@ -225,8 +230,9 @@ Status Figures::MeasureRestored(const Restored& what) {
 }
 
 Status Figures::MeasureSessions() {
-  std::printf("\n%-14s %-8s %7s %6s %5s %6s %13s %9s\n", "codec", "what",
-              "session", "layers", "heads", "batch", "frames", "ratio");
+  std::printf("\n%-14s %-8s %7s %6s %5s %6s %13s %9s %13s %7s\n", "codec",
+              "what", "session", "layers", "heads", "batch", "frames", "ratio",
+              "median", "spread");
   for (const uint32_t tokens : {1u << 10, 8u << 10, 128u << 10}) {
     for (const uint32_t layers : {1u, kLayers}) {
       for (const uint16_t heads : {kMeasuredHeads, uint16_t{1}}) {

@@ -19,6 +19,8 @@ namespace reprise::bench {
 namespace {
 
 constexpr uint64_t kCopyBytes = 64 << 20;
+// Queued at a time: one alone takes hardly longer than it takes to wait.
+constexpr uint32_t kCopies = 16;
 constexpr uint64_t kMaxPosition = 4096;
 constexpr uint32_t kTokens = kMeasuredTokens;
 // Of a frame, in a plan: two tables of its own, and what else is sent along.
@@ -32,14 +34,16 @@ double Now() {
       .count();
 }
 
-Result<double> CopyRate(const GpuSpeedOptions& options,
+Result<Spread> CopyRate(const GpuSpeedOptions& options,
                         const std::function<Status()>& copy) {
   Device& device = *options.device;
   REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, device.MakeEvent());
-  Result<double> rate = GpuRate(
-      options.seconds, kCopyBytes,
+  Result<Spread> rate = GpuRate(
+      options.seconds, kCopies * kCopyBytes,
       [&] {
-        REPRISE_RETURN_IF_ERROR(copy());
+        for (uint32_t k = 0; k < kCopies; ++k) {
+          REPRISE_RETURN_IF_ERROR(copy());
+        }
         return device.Record(done, nullptr);
       },
       [&] { return device.Synchronize(done); });
@@ -89,8 +93,8 @@ class CodecRun {
   // False: there are no kernels for the codec.
   bool can_run() const { return codec_ != nullptr; }
   Status Prepare();
-  Result<double> Decode(uint32_t batch, uint32_t multiprocessors);
-  Result<double> Encode(uint32_t batch, uint32_t multiprocessors);
+  Result<Spread> Decode(uint32_t batch, uint32_t multiprocessors);
+  Result<Spread> Encode(uint32_t batch, uint32_t multiprocessors);
 
   uint64_t frame_bytes() const {
     uint64_t bytes = 0;
@@ -191,7 +195,7 @@ std::vector<GpuRows> CodecRun::RowsOf(uint32_t unit) const {
   return rows;
 }
 
-Result<double> CodecRun::Decode(uint32_t batch, uint32_t multiprocessors) {
+Result<Spread> CodecRun::Decode(uint32_t batch, uint32_t multiprocessors) {
   REPRISE_RETURN_IF_ERROR(Place(batch));
   const DecodePlanLimits limits =
       LimitsOf(batch, made_.slices.size(), 2 * raw_bytes() + (1 << 16));
@@ -219,7 +223,7 @@ Result<double> CodecRun::Decode(uint32_t batch, uint32_t multiprocessors) {
       const uint32_t max_blocks,
       BlocksFor(plan.get(), options_.device.get(), multiprocessors));
   REPRISE_RETURN_IF_ERROR(SpoilUnits(options_.device.get(), nullptr, Rows()));
-  Result<double> rate = GpuRate(
+  Result<Spread> rate = GpuRate(
       options_.seconds, batch * raw_bytes(),
       [&] { return plan->Launch(nullptr, max_blocks); },
       [&] { return plan->Synchronize(); });
@@ -233,7 +237,7 @@ Result<double> CodecRun::Decode(uint32_t batch, uint32_t multiprocessors) {
   return rate;
 }
 
-Result<double> CodecRun::Encode(uint32_t batch, uint32_t multiprocessors) {
+Result<Spread> CodecRun::Encode(uint32_t batch, uint32_t multiprocessors) {
   REPRISE_RETURN_IF_ERROR(Place(batch));
   // What `klt` wants, most of which it leaves alone.
   const uint64_t most_bytes = 6 * raw_bytes() + (1 << 16);
@@ -254,7 +258,7 @@ Result<double> CodecRun::Encode(uint32_t batch, uint32_t multiprocessors) {
       BlocksFor(plan.get(), options_.device.get(), multiprocessors));
   REPRISE_RETURN_IF_ERROR(
       PutUnits(options_.device.get(), nullptr, Rows(), made_.rows));
-  Result<double> rate = GpuRate(
+  Result<Spread> rate = GpuRate(
       options_.seconds, batch * raw_bytes(),
       [&] { return plan->Launch(nullptr, max_blocks); },
       [&] { return plan->Synchronize(); });
@@ -295,19 +299,22 @@ Status CodecRun::CheckEncoded(const EncodePlan& plan, uint32_t batch) const {
 
 }  // namespace
 
-Result<double> GpuRate(double seconds, uint64_t bytes,
+Result<Spread> GpuRate(double seconds, uint64_t bytes,
                        const std::function<Status()>& queue,
                        const std::function<Status()>& wait) {
   REPRISE_RETURN_IF_ERROR(queue());
   REPRISE_RETURN_IF_ERROR(wait());
+  std::vector<double> rates;
   const double start = Now();
-  uint64_t calls = 0;
+  double last = start;
   do {
     REPRISE_RETURN_IF_ERROR(queue());
     REPRISE_RETURN_IF_ERROR(wait());
-    ++calls;
-  } while (Now() - start < seconds);
-  return static_cast<double>(calls * bytes) / (Now() - start) / 1e9;
+    const double now = Now();
+    rates.push_back(static_cast<double>(bytes) / (now - last) / 1e9);
+    last = now;
+  } while (last - start < seconds);
+  return MedianOf(std::move(rates));
 }
 
 Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options) {
@@ -343,11 +350,12 @@ Result<std::vector<GpuSpeed>> MeasureGpuCopies(const GpuSpeedOptions& options) {
   };
   std::vector<GpuSpeed> speeds;
   for (const auto& copy : copies) {
-    REPRISE_ASSIGN_OR_RETURN(const double rate, CopyRate(options, copy.copy));
+    REPRISE_ASSIGN_OR_RETURN(const Spread rate, CopyRate(options, copy.copy));
     speeds.push_back({.codec = "copy",
                       .what = copy.what,
                       .raw_bytes = kCopyBytes,
-                      .gb_per_second = rate});
+                      .gb_per_second = rate.median,
+                      .spread = rate.relative});
   }
   return speeds;
 }
@@ -363,22 +371,25 @@ Result<std::vector<GpuSpeed>> MeasureGpuCodec(const std::string& coding,
   for (const uint32_t batch : options.batches) {
     for (const uint32_t multiprocessors : options.multiprocessors) {
       GpuSpeed speed{.codec = coding,
-                     .what = "decode",
                      .tokens = kTokens,
                      .batch = batch,
                      .heads = options.heads,
                      .multiprocessors = multiprocessors,
                      .frame_bytes = run.frame_bytes(),
                      .raw_bytes = run.raw_bytes()};
-      REPRISE_ASSIGN_OR_RETURN(speed.gb_per_second,
+      const auto add = [&](const char* what, const Spread& rate) {
+        speed.what = what;
+        speed.gb_per_second = rate.median;
+        speed.spread = rate.relative;
+        speeds.push_back(speed);
+      };
+      REPRISE_ASSIGN_OR_RETURN(const Spread decoded,
                                run.Decode(batch, multiprocessors));
-      speeds.push_back(speed);
-      const Result<double> encoded = run.Encode(batch, multiprocessors);
+      add("decode", decoded);
+      const Result<Spread> encoded = run.Encode(batch, multiprocessors);
       if (encoded.status().Is(StatusCode::kUnimplemented)) continue;
       REPRISE_RETURN_IF_ERROR(encoded.status());
-      speed.what = "encode";
-      speed.gb_per_second = *encoded;
-      speeds.push_back(speed);
+      add("encode", *encoded);
     }
   }
   return speeds;

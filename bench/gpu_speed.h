@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bench/bench.h"
 #include "bench/gpu_frames.h"
 #include "gpu/device.h"
 
@@ -36,12 +37,13 @@ struct GpuSpeed {
   uint32_t multiprocessors = 0;  // 0: all
   uint64_t frame_bytes = 0;      // of the frames of one unit
   uint64_t raw_bytes = 0;
-  double gb_per_second = 0;
+  double gb_per_second = 0;  // median
+  double spread = 0;         // as of bench.h
 };
 
 // Calls `queue` and `wait` once, then again and again for `seconds` at least.
-// `bytes` a call to 10^9 a second. Their errors.
-Result<double> GpuRate(double seconds, uint64_t bytes,
+// `bytes` a call to 10^9 a second, of each call. Their errors.
+Result<Spread> GpuRate(double seconds, uint64_t bytes,
                        const std::function<Status()>& queue,
                        const std::function<Status()>& wait);
 

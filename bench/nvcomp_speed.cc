@@ -1,5 +1,6 @@
 #include "bench/nvcomp_speed.h"
 
+#include "bench/bench.h"
 #include "bench/gpu_frames.h"
 #include "bench/nvcomp_abi.h"
 
@@ -28,20 +29,22 @@ Status MeasureBatch(const std::shared_ptr<const Nvcomp>& nvcomp,
   const uint64_t bytes = batch_units * unit.size();
   const auto wait = [&] { return batch->Synchronize(); };
   REPRISE_ASSIGN_OR_RETURN(
-      const double encoded,
+      const Spread encoded,
       GpuRate(
           options.seconds, bytes, [&] { return batch->Compress(); }, wait));
   REPRISE_ASSIGN_OR_RETURN(speed.frame_bytes, batch->CompressedBytes());
   REPRISE_ASSIGN_OR_RETURN(
-      const double decoded,
+      const Spread decoded,
       GpuRate(
           options.seconds, bytes, [&] { return batch->Decompress(); }, wait));
   REPRISE_RETURN_IF_ERROR(batch->Verify());
   speed.what = "decode";
-  speed.gb_per_second = decoded;
+  speed.gb_per_second = decoded.median;
+  speed.spread = decoded.relative;
   speeds->push_back(speed);
   speed.what = "encode";
-  speed.gb_per_second = encoded;
+  speed.gb_per_second = encoded.median;
+  speed.spread = encoded.relative;
   speeds->push_back(speed);
   return Status();
 }
