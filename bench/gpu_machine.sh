@@ -38,6 +38,7 @@ done
 
 status=0
 "$here/gpu_selftest" "$@" || status=$?
+[ $status -ne 3 ] || exit 3
 # Its options are words without blanks.
 # shellcheck disable=SC2086
 "$here/bench/gpu_bench" $sessions ${json:+--json "$json"} || {

@@ -1,5 +1,6 @@
-"""Of bench/gpu_restore_bench.cc: what it says of a machine without a device,
-and its figures on the host executor, against a real daemon."""
+"""Of bench/gpu_restore_bench.cc and feed_bench.cc: what they say of a machine
+without a device, and their figures on the host executor and the idle device,
+against a real daemon."""
 import collections
 import json
 import os
@@ -35,17 +36,17 @@ class GpuRestoreTest(unittest.TestCase):
         for line in lines:
             self.assertIn("skipped: gpu: ", line)
 
-    def measure(self):
+    def measure(self, name):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "figures.json")
-            done = run("--host-device", "--quick", "--json", path,
+            done = run(name, "--host-device", "--quick", "--json", path,
                        "--work", os.path.join(folder, "work"))
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             with open(path, encoding="utf-8") as figures:
                 return json.load(figures)
 
     def test_measures_on_the_host_executor(self):
-        rows = self.measure()
+        rows = self.measure("gpu")
         self.assertEqual(collections.Counter(r["name"] for r in rows),
                          collections.Counter("gpu.%s.%s" % (codec, figure)
                                              for codec in CODECS
@@ -68,6 +69,19 @@ class GpuRestoreTest(unittest.TestCase):
             # Of `vq` there is no encoder on a device.
             self.assertEqual(by_name[named + ".save.rows"]["reference_value"],
                              0 if codec == "vq" else 100, codec)
+
+    def test_measures_what_feeding_a_device_takes(self):
+        rows = self.measure("feed")
+        self.assertEqual(sorted(r["name"] for r in rows),
+                         sorted("feed." + codec + figure for codec in CODECS
+                                for figure in ["", ".stream",
+                                               ".cpu_seconds"]))
+        for row in rows:
+            self.assertGreater(row["value"], 0, row)
+        # Decoding `klt` takes most of its restore: here nobody does it.
+        by_name = {r["name"]: r for r in rows}
+        cpu = by_name["feed.klt.cpu_seconds"]
+        self.assertLess(cpu["value"], cpu["reference_value"] / 2)
 
 
 if __name__ == "__main__":
