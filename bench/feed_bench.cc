@@ -13,8 +13,9 @@
 namespace reprise::bench {
 namespace {
 
-// Beside it decoding has to be hidden.
-constexpr double kWireTarget = 0.9;
+// Of what the daemon streams when nobody looks at it: a client that keeps up
+// with that leaves the wire, or the daemon, as the bound.
+constexpr double kStreamTarget = 0.9;
 // 512 MiB of an 8B-class model.
 constexpr RaceSizes kFull = {32, 8, 128, 4096, 0, 7, 0};
 
@@ -47,15 +48,15 @@ Result<std::vector<BenchRow>> Feed(const BenchContext& context,
        .unit = "x",
        .reference = "bare Asio over loopback, as many bytes, GB/s",
        .reference_value = restores.bare.WireRate().median,
-       .target = kWireTarget,
-       .has_target = true,
        .note = note},
       {.name = name + ".stream",
        .value = stream.median,
        .spread = stream.relative,
        .unit = "x",
        .reference = "the daemon's stream, not decoded, GB/s",
-       .reference_value = restores.stream.WireRate().median},
+       .reference_value = restores.stream.WireRate().median,
+       .target = kStreamTarget,
+       .has_target = true},
       {.name = name + ".cpu_seconds",
        .value = cpu.median,
        .spread = cpu.relative,
