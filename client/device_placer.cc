@@ -55,7 +55,11 @@ Status DevicePlacer::Place(std::span<const Refinement> refinements) {
       REPRISE_RETURN_IF_ERROR(added);
       ++count;
     }
-    REPRISE_RETURN_IF_ERROR(Run(refinements[0]));
+    const Status status = Run(refinements[0]);
+    if (!status.ok()) {
+      device_->Drain(stream_);  // rows may be written until then
+      return status;
+    }
     refinements = refinements.subspan(count);
   }
   return Status();

@@ -81,6 +81,7 @@ class CudaDevice final : public Device {
   Status Wait(GpuStream stream, GpuEvent event) override;
   Result<bool> IsDone(GpuEvent event) override;
   Status Synchronize(GpuEvent event) override;
+  void Drain(GpuStream stream) override;
   Result<uint32_t> BlocksPerMultiprocessor(KernelId kernel) override;
 
  private:
@@ -177,6 +178,7 @@ Result<GpuStream> CudaDevice::MakeStream() {
 }
 
 void CudaDevice::FreeStream(GpuStream stream) {
+  Drain(stream);
   (void)cudaStreamDestroy(static_cast<cudaStream_t>(stream));
 }
 
@@ -249,6 +251,11 @@ Result<bool> CudaDevice::IsDone(GpuEvent event) {
 Status CudaDevice::Synchronize(GpuEvent event) {
   return CudaStatus("cudaEventSynchronize",
                     cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
+}
+
+void CudaDevice::Drain(GpuStream stream) {
+  const Chosen chosen(ordinal_);
+  (void)cudaStreamSynchronize(static_cast<cudaStream_t>(stream));
 }
 
 Result<uint32_t> CudaDevice::BlocksPerMultiprocessor(KernelId id) {

@@ -53,7 +53,8 @@ class Device {
   virtual void Free(GpuMemory kind, uint8_t* memory) = 0;
 
   // A null stream is the device's default one. Streams of the caller's own
-  // (cudaStream_t) may be given wherever one is asked for.
+  // (cudaStream_t) may be given wherever one is asked for. FreeStream waits for
+  // what is queued.
   virtual Result<GpuStream> MakeStream() = 0;
   virtual void FreeStream(GpuStream stream) = 0;
   virtual Result<GpuEvent> MakeEvent() = 0;
@@ -75,6 +76,11 @@ class Device {
   virtual Result<bool> IsDone(GpuEvent event) = 0;
   // Blocks until it is.
   virtual Status Synchronize(GpuEvent event) = 0;
+
+  // Blocks until nothing runs that was queued on `stream`. Of a device that
+  // failed too: what was queued before may still be under way, and touches the
+  // memory that it was given.
+  virtual void Drain(GpuStream stream) = 0;
 
   // Blocks of a kernel that run at once on one multiprocessor.
   virtual Result<uint32_t> BlocksPerMultiprocessor(KernelId kernel) = 0;

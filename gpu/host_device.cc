@@ -64,6 +64,7 @@ class HostDevice final : public Device {
   Status Wait(GpuStream stream, GpuEvent event) override;
   Result<bool> IsDone(GpuEvent event) override;
   Status Synchronize(GpuEvent event) override;
+  void Drain(GpuStream stream) override;
   Result<uint32_t> BlocksPerMultiprocessor(KernelId) override { return 1u; }
 
  private:
@@ -86,6 +87,9 @@ class HostDevice final : public Device {
   Status Copy(uint8_t* to, const uint8_t* from, uint64_t bytes,
               GpuStream stream);
   Status Queue(GpuStream stream, Operation operation);
+  Stream* Find(GpuStream stream) {
+    return stream == nullptr ? &default_stream_ : static_cast<Stream*>(stream);
+  }
   Status CheckAlive();
   bool IsReady(const Stream& stream) const;
   Stream* PickReady();
@@ -144,10 +148,16 @@ Result<GpuStream> HostDevice::MakeStream() {
   return GpuStream{streams_.back().get()};
 }
 
-void HostDevice::FreeStream(GpuStream stream) {
+void HostDevice::Drain(GpuStream stream) {
   std::unique_lock lock(mutex_);
-  auto* const held = static_cast<Stream*>(stream);
+  const Stream* const held = Find(stream);
   changed_.wait(lock, [&] { return held->queue.empty() && !held->runs; });
+}
+
+void HostDevice::FreeStream(GpuStream stream) {
+  Drain(stream);
+  const std::lock_guard lock(mutex_);
+  const auto* const held = static_cast<Stream*>(stream);
   std::erase_if(streams_, [&](const auto& s) { return s.get() == held; });
 }
 
@@ -172,8 +182,7 @@ Status HostDevice::Queue(GpuStream stream, Operation operation) {
   {
     const std::lock_guard lock(mutex_);
     REPRISE_RETURN_IF_ERROR(CheckAlive());
-    Stream* const held =
-        stream == nullptr ? &default_stream_ : static_cast<Stream*>(stream);
+    Stream* const held = Find(stream);
     if (operation.records != nullptr) {
       operation.records_as = ++operation.records->recorded;
     }

@@ -87,6 +87,7 @@ class TaskBatch {
   }
 
   // Queues the batch. `max_blocks`: of a launch; 0: as many as are of use.
+  // After an error some of it may be under way: see Device::Drain.
   // REQUIRES: not empty, not launched since it was emptied.
   Status Launch(GpuStream stream, uint32_t max_blocks = 0);
   // Of the last Launch.
