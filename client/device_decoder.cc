@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "client/device_rows.h"
-#include "codec/frame_layout.h"
 
 namespace reprise {
 namespace {

@@ -98,6 +98,10 @@ struct FrameInfo {
   bool operator==(const FrameInfo&) const = default;
 };
 
+// Sections start at multiples of this in their frame, and a whole frame has a
+// multiple of it: where one does, so do those that lie behind it.
+inline constexpr uint64_t kFrameAlignment = 16;
+
 // A directory entry. `mode` and `words` mean what the codec says.
 struct FrameSection {
   uint16_t layer = 0;  // absolute
@@ -107,7 +111,7 @@ struct FrameSection {
   uint32_t channel_count = 0;
   uint32_t words = 0;
   uint32_t bytes = 0;
-  // Inside the frame; starts at a multiple of 16.
+  // Inside the frame; starts at a multiple of kFrameAlignment.
   uint32_t offset = 0;
   uint64_t checksum = 0;  // of the section's bytes
 

@@ -14,7 +14,6 @@ inline constexpr uint32_t kFrameMagic = 0x31465052;  // "RPF1"
 inline constexpr uint16_t kFrameVersion = 1;
 inline constexpr uint64_t kFrameHeaderBytes = 192;
 inline constexpr uint64_t kFrameEntryBytes = 32;
-inline constexpr uint64_t kFrameAlignment = 16;
 
 // The last field of the header, whatever the version: the checksum of all
 // header bytes before it.

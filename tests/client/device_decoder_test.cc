@@ -19,7 +19,7 @@
 #include "base/limits.h"
 #include "client/kv_gather.h"
 #include "codec/codec.h"
-#include "codec/frame_layout.h"
+#include "codec/frame.h"
 #include "codec/klt_layout.h"
 #include "gpu/gpu_codec.h"
 #include "gpu/host_device.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/limits.h"
-#include "codec/frame_layout.h"
+#include "codec/frame.h"
 #include "gpu/decode_plan.h"
 #include "gpu/device.h"
 #include "gpu/gpu_codec.h"
