@@ -33,6 +33,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #ifdef __CUDACC__
 #define REPRISE_GPU __device__
@@ -98,6 +99,14 @@ REPRISE_GPU inline T LoadAligned(const uint8_t* p) {
 }
 template <typename T>
 REPRISE_GPU inline void StoreAligned(uint8_t* p, T value) {
+#ifdef __CUDACC__
+  // Among many branches nvcc forgets what memcpy may assume, and stores bytes.
+  if constexpr (std::is_arithmetic_v<T>) {
+    using Number __attribute__((may_alias)) = T;
+    *reinterpret_cast<Number*>(p) = value;
+    return;
+  }
+#endif
   memcpy(__builtin_assume_aligned(p, sizeof(T)), &value, sizeof(T));
 }
 
