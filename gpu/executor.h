@@ -189,7 +189,9 @@ class Warp {
     const MmaLeft& a = left[0];
     const MmaRight& b = right[0];
     MmaSums& c = (*sums)[0];
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+    // Volatile, or it might be moved to a branch that only some lanes take.
+    asm volatile(
+        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
         "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+r"(c.of[0]), "+r"(c.of[1]), "+r"(c.of[2]), "+r"(c.of[3])
         : "r"(a.of[0]), "r"(a.of[1]), "r"(a.of[2]), "r"(a.of[3]), "r"(b.of[0]),

@@ -395,7 +395,8 @@ struct KltInverseKernel {
                         .first_tile = warp.index() % 2 * kTiles};
       for (uint32_t i = block.index(); i < args.task_count;
            i += block.count()) {
-        const Task& task = args.tasks[i];
+        // A copy: products and stores would have it read again each time.
+        const Task task = args.tasks[i];
         if (args.damage[task.unit] != 0 || place.strip >= task.strips ||
             place.first_tile >= task.token_tiles) {
           continue;
