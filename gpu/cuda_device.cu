@@ -1,3 +1,4 @@
+#include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <array>
@@ -10,8 +11,11 @@
 namespace reprise {
 namespace {
 
+// An error that a call has left behind is taken away: the engine's code may
+// share this runtime, and would take it for one of its own.
 Status CudaStatus(const char* what, cudaError_t error) {
   if (error == cudaSuccess) return Status();
+  (void)cudaGetLastError();
   return UnavailableError(CatMessage("gpu: ", what, ": ",
                                      cudaGetErrorString(error), " (",
                                      static_cast<int>(error), ")"));
@@ -34,22 +38,57 @@ std::array<CudaKernel, kKernelIds> AllCudaKernels() {
   return kernels;
 }
 
+// Whether this process has a context on a device. True where nobody can tell.
+bool HasContext(int ordinal) {
+  using Ask = decltype(&cuDevicePrimaryCtxGetState);
+  static const Ask ask = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &found,
+                                         12000, cudaEnableDefault, &result);
+    (void)CudaStatus("cudaGetDriverEntryPointByVersion", error);
+    return error == cudaSuccess && result == cudaDriverEntryPointSuccess
+               ? reinterpret_cast<Ask>(found)
+               : nullptr;
+  }();
+  unsigned int flags = 0;
+  int is_active = 0;
+  return ask == nullptr || ask(ordinal, &flags, &is_active) != CUDA_SUCCESS ||
+         is_active != 0;
+}
+
 // The calling thread's device, while one of our calls runs: an engine's own
-// choice is put back.
+// choice is put back. Not where that would give the process a context there,
+// which takes hundreds of megabytes of the device: a thread that has chosen
+// nothing says that it is on device 0, in a process that may use another only.
+//
+// Meanwhile the thread may do what a stream of some other thread's that is
+// being captured into a graph would otherwise forbid. Nothing of ours waits
+// for captured work, and an engine may capture at any time.
 class Chosen {
  public:
-  explicit Chosen(int ordinal) {
+  explicit Chosen(int ordinal) : ordinal_(ordinal) {
     if (cudaGetDevice(&before_) != cudaSuccess) before_ = ordinal;
     status_ = CudaStatus("cudaSetDevice", cudaSetDevice(ordinal));
+    is_relaxed_ = cudaThreadExchangeStreamCaptureMode(&mode_) == cudaSuccess;
   }
-  ~Chosen() { (void)cudaSetDevice(before_); }
+  ~Chosen() {
+    if (is_relaxed_) (void)cudaThreadExchangeStreamCaptureMode(&mode_);
+    if (before_ != ordinal_ && HasContext(before_)) {
+      (void)cudaSetDevice(before_);
+    }
+  }
   Chosen(const Chosen&) = delete;
   Chosen& operator=(const Chosen&) = delete;
 
   const Status& status() const { return status_; }
 
  private:
+  const int ordinal_;
   int before_ = 0;
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+  bool is_relaxed_ = false;
   Status status_;
 };
 
@@ -91,6 +130,13 @@ class CudaDevice final : public Device {
   Status Copy(uint8_t* to, const uint8_t* from, uint64_t bytes,
               cudaMemcpyKind kind, GpuStream stream);
   Result<const CudaKernel*> Find(KernelId id) const;
+  // What `function` answers, called with this device chosen.
+  template <typename Function>
+  Status Call(const char* what, Function function) {
+    const Chosen chosen(ordinal_);
+    REPRISE_RETURN_IF_ERROR(chosen.status());
+    return CudaStatus(what, function());
+  }
 
   const int ordinal_;
   const std::array<CudaKernel, kKernelIds> kernels_ = AllCudaKernels();
@@ -164,45 +210,49 @@ Result<uint8_t*> CudaDevice::Allocate(GpuMemory kind, uint64_t bytes) {
 }
 
 void CudaDevice::Free(GpuMemory kind, uint8_t* memory) {
-  const Chosen chosen(ordinal_);
-  (void)(kind == GpuMemory::kDevice ? cudaFree(memory) : cudaFreeHost(memory));
+  if (memory == nullptr) return;
+  (void)Call("cudaFree", [&] {
+    return kind == GpuMemory::kDevice ? cudaFree(memory) : cudaFreeHost(memory);
+  });
 }
 
 Result<GpuStream> CudaDevice::MakeStream() {
-  const Chosen chosen(ordinal_);
   cudaStream_t stream = nullptr;
-  REPRISE_RETURN_IF_ERROR(
-      CudaStatus("cudaStreamCreate",
-                 cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking)));
+  REPRISE_RETURN_IF_ERROR(Call("cudaStreamCreate", [&] {
+    return cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  }));
   return GpuStream{stream};
 }
 
 void CudaDevice::FreeStream(GpuStream stream) {
   Drain(stream);
-  (void)cudaStreamDestroy(static_cast<cudaStream_t>(stream));
+  (void)Call("cudaStreamDestroy", [&] {
+    return cudaStreamDestroy(static_cast<cudaStream_t>(stream));
+  });
 }
 
 Result<GpuEvent> CudaDevice::MakeEvent() {
-  const Chosen chosen(ordinal_);
   cudaEvent_t event = nullptr;
-  REPRISE_RETURN_IF_ERROR(
-      CudaStatus("cudaEventCreate",
-                 cudaEventCreateWithFlags(
-                     &event, cudaEventDisableTiming | cudaEventBlockingSync)));
+  REPRISE_RETURN_IF_ERROR(Call("cudaEventCreate", [&] {
+    return cudaEventCreateWithFlags(
+        &event, cudaEventDisableTiming | cudaEventBlockingSync);
+  }));
   return GpuEvent{event};
 }
 
 void CudaDevice::FreeEvent(GpuEvent event) {
-  (void)cudaEventDestroy(static_cast<cudaEvent_t>(event));
+  if (event == nullptr) return;
+  (void)Call("cudaEventDestroy",
+             [&] { return cudaEventDestroy(static_cast<cudaEvent_t>(event)); });
 }
 
 Status CudaDevice::Copy(uint8_t* to, const uint8_t* from, uint64_t bytes,
                         cudaMemcpyKind kind, GpuStream stream) {
   if (bytes == 0) return Status();
-  const Chosen chosen(ordinal_);
-  return CudaStatus("cudaMemcpyAsync",
-                    cudaMemcpyAsync(to, from, bytes, kind,
-                                    static_cast<cudaStream_t>(stream)));
+  return Call("cudaMemcpyAsync", [&] {
+    return cudaMemcpyAsync(to, from, bytes, kind,
+                           static_cast<cudaStream_t>(stream));
+  });
 }
 
 Result<const CudaKernel*> CudaDevice::Find(KernelId id) const {
@@ -215,59 +265,63 @@ Result<const CudaKernel*> CudaDevice::Find(KernelId id) const {
 
 Status CudaDevice::Launch(const KernelLaunch& launch, GpuStream stream) {
   if (launch.blocks == 0) return Status();
-  Result<const CudaKernel*> kernel = Find(launch.id);
-  if (!kernel.ok()) return kernel.status();
-  const Chosen chosen(ordinal_);
+  REPRISE_ASSIGN_OR_RETURN(const CudaKernel* const kernel, Find(launch.id));
   KernelArgs args = launch.args;
   void* arguments[] = {&args};
-  return CudaStatus("cudaLaunchKernel",
-                    cudaLaunchKernel((*kernel)->function, dim3(launch.blocks),
-                                     dim3((*kernel)->threads), arguments,
-                                     (*kernel)->shared_bytes,
-                                     static_cast<cudaStream_t>(stream)));
+  return Call("cudaLaunchKernel", [&] {
+    return cudaLaunchKernel(
+        kernel->function, dim3(launch.blocks), dim3(kernel->threads), arguments,
+        kernel->shared_bytes, static_cast<cudaStream_t>(stream));
+  });
 }
 
 Status CudaDevice::Record(GpuEvent event, GpuStream stream) {
-  const Chosen chosen(ordinal_);
-  return CudaStatus("cudaEventRecord",
-                    cudaEventRecord(static_cast<cudaEvent_t>(event),
-                                    static_cast<cudaStream_t>(stream)));
+  return Call("cudaEventRecord", [&] {
+    return cudaEventRecord(static_cast<cudaEvent_t>(event),
+                           static_cast<cudaStream_t>(stream));
+  });
 }
 
 Status CudaDevice::Wait(GpuStream stream, GpuEvent event) {
-  const Chosen chosen(ordinal_);
-  return CudaStatus("cudaStreamWaitEvent",
-                    cudaStreamWaitEvent(static_cast<cudaStream_t>(stream),
-                                        static_cast<cudaEvent_t>(event), 0));
+  return Call("cudaStreamWaitEvent", [&] {
+    return cudaStreamWaitEvent(static_cast<cudaStream_t>(stream),
+                               static_cast<cudaEvent_t>(event), 0);
+  });
 }
 
 Result<bool> CudaDevice::IsDone(GpuEvent event) {
-  const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event));
-  if (error == cudaErrorNotReady) return false;
-  if (error != cudaSuccess) return CudaStatus("cudaEventQuery", error);
-  return true;
+  bool is_done = true;
+  REPRISE_RETURN_IF_ERROR(Call("cudaEventQuery", [&] {
+    const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event));
+    if (error != cudaErrorNotReady) return error;
+    (void)cudaGetLastError();  // it stays as if it were one
+    is_done = false;
+    return cudaSuccess;
+  }));
+  return is_done;
 }
 
 Status CudaDevice::Synchronize(GpuEvent event) {
-  return CudaStatus("cudaEventSynchronize",
-                    cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
+  return Call("cudaEventSynchronize", [&] {
+    return cudaEventSynchronize(static_cast<cudaEvent_t>(event));
+  });
 }
 
 void CudaDevice::Drain(GpuStream stream) {
   const Chosen chosen(ordinal_);
-  (void)cudaStreamSynchronize(static_cast<cudaStream_t>(stream));
+  (void)CudaStatus("cudaStreamSynchronize",
+                   cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
 }
 
 Result<uint32_t> CudaDevice::BlocksPerMultiprocessor(KernelId id) {
-  Result<const CudaKernel*> kernel = Find(id);
-  if (!kernel.ok()) return kernel.status();
-  const Chosen chosen(ordinal_);
+  REPRISE_ASSIGN_OR_RETURN(const CudaKernel* const kernel, Find(id));
   int blocks = 0;
-  REPRISE_RETURN_IF_ERROR(CudaStatus(
-      "cudaOccupancyMaxActiveBlocksPerMultiprocessor",
-      cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-          &blocks, (*kernel)->function, static_cast<int>((*kernel)->threads),
-          (*kernel)->shared_bytes)));
+  REPRISE_RETURN_IF_ERROR(
+      Call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&] {
+        return cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+            &blocks, kernel->function, static_cast<int>(kernel->threads),
+            kernel->shared_bytes);
+      }));
   return static_cast<uint32_t>(blocks);
 }
 
@@ -279,7 +333,9 @@ Result<std::shared_ptr<Device>> OpenDevice(int32_t ordinal) {
 
 int32_t DeviceCount() {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  return CudaStatus("cudaGetDeviceCount", cudaGetDeviceCount(&count)).ok()
+             ? count
+             : 0;
 }
 
 }  // namespace reprise

@@ -43,6 +43,10 @@ enum class GpuMemory : uint8_t {
 // Thread-safe. Every call answers kUnavailable, with the driver's words, when
 // the device fails: after that nothing that it holds is to be relied on.
 // kResourceExhausted, with the bytes, when memory is not to be had.
+//
+// Calls are made from an engine's threads too, and leave those as they were:
+// their current device (unless the process has no context there), CUDA's last
+// error, and what streams another thread may just be capturing.
 class Device {
  public:
   virtual ~Device() = default;
@@ -52,7 +56,8 @@ class Device {
   virtual Result<uint8_t*> Allocate(GpuMemory kind, uint64_t bytes) = 0;
   virtual void Free(GpuMemory kind, uint8_t* memory) = 0;
 
-  // A null stream is the device's default one. Streams of the caller's own
+  // A null stream is the device's default one: CUDA's legacy one, also where
+  // the caller was compiled for one a thread. Streams of the caller's own
   // (cudaStream_t) may be given wherever one is asked for. FreeStream waits for
   // what is queued.
   virtual Result<GpuStream> MakeStream() = 0;
