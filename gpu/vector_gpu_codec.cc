@@ -28,16 +28,6 @@ class VectorGpuProfile final : public GpuProfile {
   const DeviceBuffer entries_;
 };
 
-Status CopyAndWait(ByteView bytes, Device* device, uint8_t* to) {
-  Result<GpuEvent> done = device->MakeEvent();
-  if (!done.ok()) return done.status();
-  Status status = device->CopyToDevice(to, bytes.data(), bytes.size(), nullptr);
-  if (status.ok()) status = device->Record(*done, nullptr);
-  if (status.ok()) status = device->Synchronize(*done);
-  device->FreeEvent(*done);
-  return status;
-}
-
 // Tasks of the slices of one frame.
 class Planner {
  public:
@@ -164,11 +154,9 @@ Result<std::shared_ptr<const GpuProfile>> VectorGpuCodec::Upload(
     std::shared_ptr<Device> device) const {
   REPRISE_ASSIGN_OR_RETURN(const VectorProfile* own,
                            VectorProfile::Of(id_, profile.get()));
-  const ByteView entries = own->entries();
-  REPRISE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
-                           DeviceBuffer::Make(device, GpuMemory::kDevice,
-                                              entries.size() + kGpuSlackBytes));
-  REPRISE_RETURN_IF_ERROR(CopyAndWait(entries, device.get(), buffer.data()));
+  REPRISE_ASSIGN_OR_RETURN(
+      DeviceBuffer buffer,
+      DeviceBuffer::Upload(std::move(device), own->entries()));
   return std::shared_ptr<const GpuProfile>(std::make_shared<VectorGpuProfile>(
       std::move(profile), std::move(buffer)));
 }
