@@ -43,6 +43,8 @@ class EncodePlan final : public TaskBatch<EncodeKernels> {
   // Device and pinned memory for the limits; none is got later.
   static Result<std::unique_ptr<EncodePlan>> Make(
       std::shared_ptr<Device> device, const EncodePlanLimits& limits);
+  // Waits for what was launched.
+  ~EncodePlan() { Finish(); }
 
   // Empties it. REQUIRES: what was launched is done.
   void Clear();

@@ -35,9 +35,13 @@ uint32_t BlocksFor(uint64_t tasks) {
 
 template <typename List>
 TaskBatch<List>::~TaskBatch() {
-  if (done_ == nullptr) return;
-  (void)device_->Synchronize(done_);
-  device_->FreeEvent(done_);
+  Finish();
+  if (done_ != nullptr) device_->FreeEvent(done_);
+}
+
+template <typename List>
+void TaskBatch<List>::Finish() const {
+  if (done_ != nullptr) (void)device_->Synchronize(done_);
 }
 
 template <typename List>
@@ -155,7 +159,7 @@ uint64_t TaskBatch<List>::Append(const void* bytes, uint64_t size,
 }
 
 template <typename List>
-Status TaskBatch<List>::Launch(GpuStream stream, uint32_t max_blocks) {
+Status TaskBatch<List>::Queue(GpuStream stream, uint32_t max_blocks) {
   uint64_t at = RoundUp(constants_, kPartAlignment);
   const uint64_t rows_at =
       Append(rows_.data(), rows_.size() * sizeof(GpuRows), &at);
@@ -189,10 +193,17 @@ Status TaskBatch<List>::Launch(GpuStream stream, uint32_t max_blocks) {
         reinterpret_cast<uint32_t*>(blob_.data() + damage_at_);
     REPRISE_RETURN_IF_ERROR(device_->Launch(launches[i], stream));
   }
-  REPRISE_RETURN_IF_ERROR(device_->CopyToHost(pinned_.data() + damage_at_,
-                                              blob_.data() + damage_at_,
-                                              damage_bytes, stream));
-  return device_->Record(done_, stream);
+  return device_->CopyToHost(pinned_.data() + damage_at_,
+                             blob_.data() + damage_at_, damage_bytes, stream);
+}
+
+template <typename List>
+Status TaskBatch<List>::Launch(GpuStream stream, uint32_t max_blocks) {
+  const Status queued = Queue(stream, max_blocks);
+  // What was queued before an error runs nevertheless, and writes to memory
+  // that somebody will want back.
+  const Status recorded = device_->Record(done_, stream);
+  return queued.ok() ? recorded : queued;
 }
 
 template <typename List>

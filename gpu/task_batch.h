@@ -87,7 +87,8 @@ class TaskBatch {
   }
 
   // Queues the batch. `max_blocks`: of a launch; 0: as many as are of use.
-  // After an error some of it may be under way: see Device::Drain.
+  // After an error some of it may be under way: Synchronize and the destructor
+  // wait for that too, if the device still takes an event (else Device::Drain).
   // REQUIRES: not empty, not launched since it was emptied.
   Status Launch(GpuStream stream, uint32_t max_blocks = 0);
   // Of the last Launch.
@@ -100,8 +101,10 @@ class TaskBatch {
  protected:
   TaskBatch(std::shared_ptr<Device> device, const TaskBatchLimits& limits)
       : device_(std::move(device)), limits_(limits) {}
-  // Waits for what was launched.
+  // Waits for what was launched. What a derived class has of its own dies
+  // before that: its destructor calls Finish itself.
   ~TaskBatch();
+  void Finish() const;
 
   // Device and pinned memory for the limits.
   Status Allocate();
@@ -123,6 +126,8 @@ class TaskBatch {
   };
 
   Mark MarkNow() const;
+  // All of Launch but the event that says when it is done.
+  Status Queue(GpuStream stream, uint32_t max_blocks);
   // Puts `bytes` at the end of the blob and answers where.
   uint64_t Append(const void* bytes, uint64_t size, uint64_t* at);
 
