@@ -1,16 +1,17 @@
-// What planners ask of rows, to choose how wide a kernel loads and stores.
+// How wide a kernel may load and store rows.
 #ifndef REPRISE_GPU_ROW_SHAPE_H_
 #define REPRISE_GPU_ROW_SHAPE_H_
 
 #include <cstdint>
 
+#include "gpu/executor.h"
 #include "gpu/gpu_rows.h"
 
 namespace reprise {
 
 // The largest power of two, at most 16, that divides the address of each head
 // of each row; 0 unless the elements of a head are contiguous.
-inline uint32_t RowAlignment(const GpuRows& rows) {
+REPRISE_GPU inline uint32_t RowAlignment(const GpuRows& rows) {
   if (rows.element_stride != int64_t{rows.element_bytes}) return 0;
   uint64_t of_all = 16;
   of_all |= reinterpret_cast<uintptr_t>(rows.base);
