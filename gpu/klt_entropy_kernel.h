@@ -487,7 +487,9 @@ struct KltEntropyKernel {
       const uint32_t warps = block.threads() / kWarpLanes;
       for (uint32_t i = block.index() * warps + warp.index();
            i < args.task_count; i += block.count() * warps) {
-        const Task& task = args.tasks[i];
+        // A copy: each store would have what is used of the original read
+        // again.
+        const Task task = args.tasks[i];
         warp.Sync();  // the last task's tables are not looked at any more
         DecodeTask(warp, task, shared->refining[warp.index()],
                    args.damage + task.unit);
