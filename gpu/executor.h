@@ -35,6 +35,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "base/check.h"
+
 #ifdef __CUDACC__
 #define REPRISE_GPU __device__
 // In front of a loop over an array that is to stay in registers.
@@ -89,11 +91,20 @@ REPRISE_GPU inline uint32_t LowestOne(uint32_t mask) {
 #endif
 }
 
+// The host would load from anywhere: tests are to fail where a device faults.
+REPRISE_GPU inline void CheckAligned([[maybe_unused]] const uint8_t* p,
+                                     [[maybe_unused]] uint64_t bytes) {
+#ifndef __CUDACC__
+  REPRISE_DCHECK(reinterpret_cast<uintptr_t>(p) % bytes == 0);
+#endif
+}
+
 // A value at `p`, little endian. REQUIRES: p is a multiple of sizeof(T): a
 // device faults otherwise.
 template <typename T>
 REPRISE_GPU inline T LoadAligned(const uint8_t* p) {
   T value;
+  CheckAligned(p, sizeof(T));
   memcpy(&value, __builtin_assume_aligned(p, sizeof(T)), sizeof(T));
   return value;
 }
@@ -107,6 +118,7 @@ REPRISE_GPU inline void StoreAligned(uint8_t* p, T value) {
     return;
   }
 #endif
+  CheckAligned(p, sizeof(T));
   memcpy(__builtin_assume_aligned(p, sizeof(T)), &value, sizeof(T));
 }
 
@@ -263,14 +275,19 @@ class Lanes {
 
 class Warp {
  public:
-  explicit Warp(uint32_t index) : index_(index) {}
+  explicit Warp(uint32_t index, bool is_backwards = false)
+      : index_(index), is_backwards_(is_backwards) {}
 
   uint32_t index() const { return index_; }  // in the block
 
   // body(lane), in all lanes.
   template <typename Body>
   void ForEach(Body body) const {
-    for (uint32_t l = 0; l < kWarpLanes; ++l) body(l);
+    if (is_backwards_) {
+      for (uint32_t l = kWarpLanes; l-- > 0;) body(l);
+    } else {
+      for (uint32_t l = 0; l < kWarpLanes; ++l) body(l);
+    }
   }
   // Bit l is test(l).
   template <typename Test>
@@ -360,6 +377,7 @@ class Warp {
   }
 
   uint32_t index_;
+  bool is_backwards_;
 };
 
 class Block {
@@ -368,6 +386,9 @@ class Block {
     uint32_t index = 0;  // of `count` blocks
     uint32_t count = 1;
     uint32_t threads = kWarpLanes;
+    // Whether threads, warps and lanes have their turns from the last to the
+    // first: on a device they have them in any order.
+    bool is_backwards = false;
   };
   explicit Block(const Place& place) : place_(place) {}
 
@@ -377,11 +398,16 @@ class Block {
 
   template <typename Body>
   void Threads(Body body) const {
-    for (uint32_t t = 0; t < place_.threads; ++t) body(t);
+    for (uint32_t i = 0; i < place_.threads; ++i) {
+      body(place_.is_backwards ? place_.threads - 1 - i : i);
+    }
   }
   template <typename Body>
   void Warps(Body body) const {
-    for (uint32_t w = 0; w < place_.threads / kWarpLanes; ++w) body(Warp(w));
+    const uint32_t warps = place_.threads / kWarpLanes;
+    for (uint32_t i = 0; i < warps; ++i) {
+      body(Warp(place_.is_backwards ? warps - 1 - i : i, place_.is_backwards));
+    }
   }
 
  private:

@@ -24,7 +24,10 @@ constexpr std::align_val_t kAlignment{kGpuAlignment};
 class HostDevice final : public Device {
  public:
   explicit HostDevice(const HostDeviceOptions& options)
-      : options_(options), random_(options.seed), worker_([this] { Work(); }) {
+      : options_(options),
+        random_(options.seed),
+        orders_(options.seed),
+        worker_([this] { Work(); }) {
     info_ = {.name = "host executor",
              .compute_capability = 0,
              .multiprocessors = 1,
@@ -100,6 +103,7 @@ class HostDevice final : public Device {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::mt19937_64 random_;
+  std::mt19937_64 orders_;  // of threads: the same in each run
   std::vector<std::unique_ptr<Stream>> streams_;
   Stream default_stream_;
   std::unordered_map<uint8_t*, uint64_t> allocated_;
@@ -206,7 +210,13 @@ Status HostDevice::Copy(uint8_t* to, const uint8_t* from, uint64_t bytes,
 
 Status HostDevice::Launch(const KernelLaunch& launch, GpuStream stream) {
   if (launch.blocks == 0) return Status();
-  return Queue(stream, {.run = [=] { return RunOnHost(launch); }});
+  bool is_backwards = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_backwards = orders_() % 2 != 0;
+  }
+  return Queue(stream,
+               {.run = [=] { return RunOnHost(launch, is_backwards); }});
 }
 
 Status HostDevice::Record(GpuEvent event, GpuStream stream) {

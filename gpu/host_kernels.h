@@ -7,9 +7,10 @@
 
 namespace reprise {
 
-// Runs all blocks of a launch, one after the other. kUnimplemented when there
-// is no such kernel.
-Status RunOnHost(const KernelLaunch& launch);
+// Runs all blocks of a launch, one after the other; from the last thread of the
+// last one to the first if `is_backwards`, which must make no difference.
+// kUnimplemented when there is no such kernel.
+Status RunOnHost(const KernelLaunch& launch, bool is_backwards);
 
 }  // namespace reprise
 

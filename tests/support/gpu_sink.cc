@@ -45,6 +45,8 @@ std::string_view GpuLayoutName(GpuLayout layout) {
       return "paged NHD";
     case GpuLayout::kPagedHnd:
       return "paged HND";
+    case GpuLayout::kShifted:
+      return "shifted";
   }
   return "?";
 }
@@ -84,6 +86,7 @@ void GpuSink::PlacePlane(const PlaneSlice& slice, const Shape& shape) {
   rows.element_stride = element;
   switch (shape.layout) {
     case GpuLayout::kTokenMajor:
+    case GpuLayout::kShifted:
       rows.head_stride = head;
       rows.token_stride = row + 8 * element;
       break;
@@ -110,8 +113,11 @@ void GpuSink::PlacePlane(const PlaneSlice& slice, const Shape& shape) {
   const uint64_t first = planes_.empty()
                              ? kGuardBytes
                              : planes_.back().first_byte + planes_.back().bytes;
+  const uint64_t shift =
+      shape.layout == GpuLayout::kShifted ? rows.element_bytes : 0;
   planes_.push_back(
-      {.first_byte = (first + 2 * kGuardBytes - 1) / kGuardBytes * kGuardBytes,
+      {.first_byte =
+           (first + 2 * kGuardBytes - 1) / kGuardBytes * kGuardBytes + shift,
        .bytes = bytes});
   rows_.push_back(rows);
 }

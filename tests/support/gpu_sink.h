@@ -29,10 +29,11 @@ enum class GpuLayout : uint8_t {
   kTransposed,  // [heads, dim, tokens]: elements of a row lie apart
   kPagedNhd,    // pages of 16 tokens, [blocks, page, heads, dim], int32 table
   kPagedHnd,    // pages of 7 tokens, [blocks, heads, page, dim], int64 table
+  kShifted,     // as kTokenMajor, but one element away from any alignment
 };
 inline constexpr GpuLayout kAllGpuLayouts[] = {
     GpuLayout::kTokenMajor, GpuLayout::kHeadMajor, GpuLayout::kTransposed,
-    GpuLayout::kPagedNhd, GpuLayout::kPagedHnd};
+    GpuLayout::kPagedNhd,   GpuLayout::kPagedHnd,  GpuLayout::kShifted};
 std::string_view GpuLayoutName(GpuLayout layout);
 
 // What of a plane's heads is wanted: of each slice those from `skip` on,
