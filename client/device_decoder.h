@@ -1,12 +1,9 @@
-// Frames on their way through a device: packed into pinned memory, copied to
-// the device in large pieces on one stream, decoded by kernels on another, in
-// batches of which several are under way at once. Knows of frames and rows,
-// nothing of sessions or the network.
+// Frames on their way through a device: received into pinned memory or packed
+// there, copied to the device in large pieces on one stream, decoded by kernels
+// on another, in batches of which several are under way at once. Knows of
+// frames and rows, nothing of sessions or the network.
 //
 //   Add -> [slot that fills] -> copies -> kernels -> done(whole)
-//
-// A slow link is not waited for, and on a fast one copies are large
-// (device_slots.h).
 #ifndef REPRISE_CLIENT_DEVICE_DECODER_H_
 #define REPRISE_CLIENT_DEVICE_DECODER_H_
 
@@ -98,9 +95,9 @@ class DeviceDecoder {
   // kUnavailable when the device failed; `done` is then not called.
   //
   // `queued` may be null. It is called before `done`, as soon as the kernels
-  // that write the unit are queued, with their stream, on any thread that calls
-  // Add; it must do no more than to record events there, and take no lock that
-  // is held by who calls into this object.
+  // that write the unit are queued, with their stream, on a thread of this
+  // object or one that calls Add; it must do no more than to record events
+  // there, and take no lock that is held by who calls into this object.
   using Done = std::function<void(bool whole)>;
   using Queued = std::function<void(GpuStream kernels)>;
   Status Add(const DeviceUnit& unit, Done done, Queued queued = nullptr);
@@ -129,7 +126,7 @@ class DeviceDecoder {
   Status Start();
   uint64_t ring_bytes() const { return options_.ring_bytes / 2; }
   uint64_t slot_bytes() const { return ring_bytes() / kSlots; }
-  // Room for those that are not.
+  // Room in a slot for those that are not in the ring.
   uint64_t PackedBytes(std::span<const FrameView* const> frames) const;
   // Under the mutex of the slots.
   Status AddTo(Slot* slot, const DeviceUnit& unit);
