@@ -118,18 +118,10 @@ Status DeviceRace::Connect(const char* engine) {
   return client_->PutProfile(model_, profiled_, profile_).status();
 }
 
-Status DeviceRace::WaitForDevice() {
-  REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, options_.device->MakeEvent());
-  Status status = options_.device->Record(done, nullptr);
-  if (status.ok()) status = options_.device->Synchronize(done);
-  options_.device->FreeEvent(done);
-  return status;
-}
-
 Status DeviceRace::Upload(const uint8_t* rows) {
   REPRISE_RETURN_IF_ERROR(options_.device->CopyToDevice(
       on_device_.data(), rows, cache_.bytes(), nullptr));
-  return WaitForDevice();
+  return options_.device->Drain(nullptr);
 }
 
 Result<RaceSample> DeviceRace::Restore(const Place& place) {
@@ -231,7 +223,7 @@ Status DeviceRace::Compare() {
         std::min<uint64_t>(chunk.size(), cache_.bytes() - at);
     REPRISE_RETURN_IF_ERROR(options_.device->CopyToHost(
         chunk.data(), on_device_.data() + at, count, nullptr));
-    REPRISE_RETURN_IF_ERROR(WaitForDevice());
+    REPRISE_RETURN_IF_ERROR(options_.device->Drain(nullptr));
     if (std::memcmp(chunk.data(), on_host_.data() + at, count) != 0) {
       return DataLossError("gpu: the device has other rows than the host");
     }

@@ -113,7 +113,6 @@ class DeviceRace {
   // To a daemon of its own, without a session.
   Status Connect(const char* engine);
   Status Upload(const uint8_t* rows);
-  Status WaitForDevice();
   Result<RaceSample> Restore(const Place& place);
   Result<RaceSample> Stream();
   RaceSample SendBare(uint64_t bytes) const;

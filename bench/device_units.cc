@@ -8,15 +8,6 @@ namespace {
 
 constexpr uint8_t kSpoilt = 0xa5;
 
-// Waits for all that was queued on `stream`.
-Status Drain(Device* device, GpuStream stream) {
-  REPRISE_ASSIGN_OR_RETURN(const GpuEvent done, device->MakeEvent());
-  Status status = device->Record(done, stream);
-  if (status.ok()) status = device->Synchronize(done);
-  device->FreeEvent(done);
-  return status;
-}
-
 }  // namespace
 
 Status PutUnits(Device* device, GpuStream stream, const DeviceUnits& units,
@@ -25,7 +16,7 @@ Status PutUnits(Device* device, GpuStream stream, const DeviceUnits& units,
     REPRISE_RETURN_IF_ERROR(device->CopyToDevice(
         units.data + unit * units.stride, bytes.data(), units.bytes, stream));
   }
-  return Drain(device, stream);
+  return device->Drain(stream);
 }
 
 Status SpoilUnits(Device* device, GpuStream stream, const DeviceUnits& units) {
@@ -38,7 +29,7 @@ Status CheckUnits(Device* device, GpuStream stream, const DeviceUnits& units,
   for (uint32_t unit = 0; unit < units.count; ++unit) {
     REPRISE_RETURN_IF_ERROR(device->CopyToHost(
         found.data(), units.data + unit * units.stride, found.size(), stream));
-    REPRISE_RETURN_IF_ERROR(Drain(device, stream));
+    REPRISE_RETURN_IF_ERROR(device->Drain(stream));
     const auto differs =
         std::mismatch(found.begin(), found.end(), wanted.begin()).first;
     if (differs == found.end()) continue;

@@ -41,7 +41,7 @@ class IdleDevice final : public Device {
   Status Wait(GpuStream, GpuEvent) override { return Status(); }
   Result<bool> IsDone(GpuEvent) override { return true; }
   Status Synchronize(GpuEvent) override { return Status(); }
-  void Drain(GpuStream) override {}
+  Status Drain(GpuStream) override { return Status(); }
   Result<uint32_t> BlocksPerMultiprocessor(KernelId) override { return 4u; }
 
  private:

@@ -57,7 +57,7 @@ Status DevicePlacer::Place(std::span<const Refinement> refinements) {
     }
     const Status status = Run(refinements[0]);
     if (!status.ok()) {
-      device_->Drain(stream_);  // rows may be written until then
+      (void)device_->Drain(stream_);  // rows may be written until then
       return status;
     }
     refinements = refinements.subspan(count);

@@ -198,7 +198,7 @@ class DeviceSlots {
     slot->held = 1;  // ours, while it is delivered
     lock->unlock();
     // A launch that failed has left kernels behind that no event waits for.
-    if (!outcome.ok()) device_->Drain(kernels_);
+    if (!outcome.ok()) (void)device_->Drain(kernels_);
     hooks_.deliver(slot, outcome);
     GiveBack(slot);
     lock->lock();

@@ -120,7 +120,7 @@ class CudaDevice final : public Device {
   Status Wait(GpuStream stream, GpuEvent event) override;
   Result<bool> IsDone(GpuEvent event) override;
   Status Synchronize(GpuEvent event) override;
-  void Drain(GpuStream stream) override;
+  Status Drain(GpuStream stream) override;
   Result<uint32_t> BlocksPerMultiprocessor(KernelId kernel) override;
 
  private:
@@ -225,7 +225,7 @@ Result<GpuStream> CudaDevice::MakeStream() {
 }
 
 void CudaDevice::FreeStream(GpuStream stream) {
-  Drain(stream);
+  (void)Drain(stream);
   (void)Call("cudaStreamDestroy", [&] {
     return cudaStreamDestroy(static_cast<cudaStream_t>(stream));
   });
@@ -307,10 +307,10 @@ Status CudaDevice::Synchronize(GpuEvent event) {
   });
 }
 
-void CudaDevice::Drain(GpuStream stream) {
-  const Chosen chosen(ordinal_);
-  (void)CudaStatus("cudaStreamSynchronize",
-                   cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
+Status CudaDevice::Drain(GpuStream stream) {
+  return Call("cudaStreamSynchronize", [&] {
+    return cudaStreamSynchronize(static_cast<cudaStream_t>(stream));
+  });
 }
 
 Result<uint32_t> CudaDevice::BlocksPerMultiprocessor(KernelId id) {

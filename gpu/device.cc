@@ -9,14 +9,8 @@ namespace {
 Status CopyNow(Device* device, uint8_t* to, ByteView bytes) {
   const Result<GpuStream> stream = device->MakeStream();
   if (!stream.ok()) return stream.status();
-  const Result<GpuEvent> done = device->MakeEvent();
-  Status status = done.status();
-  if (status.ok()) {
-    status = device->CopyToDevice(to, bytes.data(), bytes.size(), *stream);
-    if (status.ok()) status = device->Record(*done, *stream);
-    if (status.ok()) status = device->Synchronize(*done);
-    device->FreeEvent(*done);
-  }
+  Status status = device->CopyToDevice(to, bytes.data(), bytes.size(), *stream);
+  if (status.ok()) status = device->Drain(*stream);
   device->FreeStream(*stream);
   return status;
 }

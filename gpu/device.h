@@ -83,9 +83,9 @@ class Device {
   virtual Status Synchronize(GpuEvent event) = 0;
 
   // Blocks until nothing runs that was queued on `stream`. Of a device that
-  // failed too: what was queued before may still be under way, and touches the
-  // memory that it was given.
-  virtual void Drain(GpuStream stream) = 0;
+  // failed too, before it says so: what was queued may still be under way, and
+  // touches the memory that it was given.
+  virtual Status Drain(GpuStream stream) = 0;
 
   // Blocks of a kernel that run at once on one multiprocessor.
   virtual Result<uint32_t> BlocksPerMultiprocessor(KernelId kernel) = 0;

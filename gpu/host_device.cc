@@ -67,7 +67,7 @@ class HostDevice final : public Device {
   Status Wait(GpuStream stream, GpuEvent event) override;
   Result<bool> IsDone(GpuEvent event) override;
   Status Synchronize(GpuEvent event) override;
-  void Drain(GpuStream stream) override;
+  Status Drain(GpuStream stream) override;
   Result<uint32_t> BlocksPerMultiprocessor(KernelId) override { return 1u; }
 
  private:
@@ -152,14 +152,15 @@ Result<GpuStream> HostDevice::MakeStream() {
   return GpuStream{streams_.back().get()};
 }
 
-void HostDevice::Drain(GpuStream stream) {
+Status HostDevice::Drain(GpuStream stream) {
   std::unique_lock lock(mutex_);
   const Stream* const held = Find(stream);
   changed_.wait(lock, [&] { return held->queue.empty() && !held->runs; });
+  return CheckAlive();
 }
 
 void HostDevice::FreeStream(GpuStream stream) {
-  Drain(stream);
+  (void)Drain(stream);
   const std::lock_guard lock(mutex_);
   const auto* const held = static_cast<Stream*>(stream);
   std::erase_if(streams_, [&](const auto& s) { return s.get() == held; });

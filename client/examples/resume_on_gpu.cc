@@ -144,14 +144,9 @@ Status RestoreOnGpu(const Target& target, const GpuCache& cache, Bytes* rows) {
   sink.device = {.is_device = true, .ordinal = 0, .stream = nullptr};
   REPRISE_RETURN_IF_ERROR(Restore(target, sink));
   // The rows are in place: an engine goes on decoding here.
-  Device& device = *cache.device;
-  REPRISE_ASSIGN_OR_RETURN(const reprise::GpuEvent done, device.MakeEvent());
-  Status status = device.CopyToHost(rows->data(), cache.memory.data(),
-                                    rows->size(), nullptr);
-  if (status.ok()) status = device.Record(done, nullptr);
-  if (status.ok()) status = device.Synchronize(done);
-  device.FreeEvent(done);
-  return status;
+  REPRISE_RETURN_IF_ERROR(cache.device->CopyToHost(
+      rows->data(), cache.memory.data(), rows->size(), nullptr));
+  return cache.device->Drain(nullptr);
 }
 
 // From one cache on the GPU into another.

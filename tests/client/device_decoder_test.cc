@@ -223,11 +223,7 @@ TEST_F(DeviceDecoderTest, ARefinementIsInTheOrderOfTheEnginesStream) {
     refinement.stream = *stream;
     ASSERT_TRUE(Decode(refinement));
     ASSERT_TRUE(device_->CopyToHost(after.data(), row, bytes, *stream).ok());
-    const auto done = device_->MakeEvent();
-    ASSERT_OK(done);
-    ASSERT_TRUE(device_->Record(*done, *stream).ok());
-    ASSERT_TRUE(device_->Synchronize(*done).ok());
-    device_->FreeEvent(*done);
+    ASSERT_TRUE(device_->Drain(*stream).ok());
     EXPECT_EQ(before, base);
     EXPECT_EQ(after,
               Bytes(best.end() - static_cast<ptrdiff_t>(bytes), best.end()));

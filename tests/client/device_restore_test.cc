@@ -196,6 +196,15 @@ TEST_F(DeviceRestoreTest, LayersAreToldOnceAndInPlace) {
   EXPECT_EQ(layers.size(), worker.spec.layers.size());
 }
 
+// The cache, with an event for each layer. Both must outlive it.
+auto SinkWith(const std::vector<GpuEvent>& events, KvCache* cache) {
+  return [&events, cache](const RestoreInfo&) {
+    KvSink sink = cache->sink();
+    sink.device.layer_events = events;
+    return sink;
+  };
+}
+
 // Kernels that wait for a layer's event see its rows, though nobody waited for
 // them on the host.
 TEST_F(DeviceRestoreTest, AStreamMayWaitForALayer) {
@@ -220,11 +229,7 @@ TEST_F(DeviceRestoreTest, AStreamMayWaitForALayer) {
   wanted.FillAll();
   RestoreRequest request;
   request.model = worker.model;
-  request.make_sink = [&](const RestoreInfo&) {
-    KvSink sink = cache.sink();
-    sink.device.layer_events = events;
-    return sink;
-  };
+  request.make_sink = SinkWith(events, &cache);
   auto ticket = worker.client->RestoreAsync("s", request);
   ASSERT_OK(ticket);
   const uint64_t row_bytes = worker.spec.layers[0].planes[0].channels() * 2;
@@ -276,11 +281,7 @@ TEST_F(DeviceRestoreTest, EventsAreOneALayer) {
   const std::vector<GpuEvent> events(worker.spec.layers.size() + 1);
   RestoreRequest request;
   request.model = worker.model;
-  request.make_sink = [&](const RestoreInfo&) {
-    KvSink sink = cache.sink();
-    sink.device.layer_events = events;
-    return sink;
-  };
+  request.make_sink = SinkWith(events, &cache);
   ExpectStatus(worker.client->Restore("s", request).status(),
                StatusCode::kInvalidArgument,
                std::to_string(events.size()) + " layer events");

@@ -101,14 +101,10 @@ class GpuConformanceTest : public testing::TestWithParam<CodecCase> {
     return uploaded_[k].data() + kFrameAlignment;
   }
   void Write(uint8_t* to, ByteView bytes) {
-    auto done = TestDevice()->MakeEvent();
-    ASSERT_TRUE(done.ok());
     ASSERT_TRUE(TestDevice()
                     ->CopyToDevice(to, bytes.data(), bytes.size(), nullptr)
                     .ok());
-    ASSERT_TRUE(TestDevice()->Record(*done, nullptr).ok());
-    ASSERT_TRUE(TestDevice()->Synchronize(*done).ok());
-    TestDevice()->FreeEvent(*done);
+    ASSERT_TRUE(TestDevice()->Drain(nullptr).ok());
   }
 
   Result<uint32_t> Plan(uint32_t stages, std::span<const GpuRows> rows,

@@ -64,7 +64,7 @@ class WatchedDevice final : public Device {
     awaited_ = recorded_;
     return device_->Synchronize(event);
   }
-  void Drain(GpuStream stream) override { device_->Drain(stream); }
+  Status Drain(GpuStream stream) override { return device_->Drain(stream); }
   Result<uint32_t> BlocksPerMultiprocessor(KernelId kernel) override {
     return device_->BlocksPerMultiprocessor(kernel);
   }

@@ -141,15 +141,11 @@ Status GpuSink::Upload() {
                : reinterpret_cast<const uint8_t*>(table_.data());
   const uint64_t table_bytes =
       table_.size() * (is_short ? sizeof(int32_t) : sizeof(int64_t));
-  Result<GpuEvent> done = device_->MakeEvent();
-  if (!done.ok()) return done.status();
   REPRISE_RETURN_IF_ERROR(device_->CopyToDevice(
       device_memory_.data(), memory_.data(), memory_.size(), nullptr));
   REPRISE_RETURN_IF_ERROR(
       device_->CopyToDevice(device_table_.data(), from, table_bytes, nullptr));
-  REPRISE_RETURN_IF_ERROR(device_->Record(*done, nullptr));
-  REPRISE_RETURN_IF_ERROR(device_->Synchronize(*done));
-  device_->FreeEvent(*done);
+  REPRISE_RETURN_IF_ERROR(device_->Drain(nullptr));
   for (size_t i = 0; i < rows_.size(); ++i) {
     rows_[i].base = device_memory_.data() + planes_[i].first_byte;
     if (table_.empty()) continue;
@@ -178,22 +174,13 @@ Status GpuSink::Put(const KvRows& rows) {
   }
   REPRISE_RETURN_IF_ERROR(device_->CopyToDevice(
       device_memory_.data(), memory_.data(), memory_.size(), nullptr));
-  return WaitForDevice();
+  return device_->Drain(nullptr);
 }
 
 Status GpuSink::Fetch() {
   REPRISE_RETURN_IF_ERROR(device_->CopyToHost(
       memory_.data(), device_memory_.data(), memory_.size(), nullptr));
-  return WaitForDevice();
-}
-
-Status GpuSink::WaitForDevice() {
-  Result<GpuEvent> done = device_->MakeEvent();
-  if (!done.ok()) return done.status();
-  Status status = device_->Record(*done, nullptr);
-  if (status.ok()) status = device_->Synchronize(*done);
-  device_->FreeEvent(*done);
-  return status;
+  return device_->Drain(nullptr);
 }
 
 uint64_t GpuSink::At(size_t slice, uint32_t token, uint32_t head,

@@ -78,7 +78,6 @@ class GpuSink {
   };
   void PlacePlane(const PlaneSlice& slice, const Shape& shape);
   Status Upload();
-  Status WaitForDevice();
   // Where an element lies in the sink's memory.
   uint64_t At(size_t slice, uint32_t token, uint32_t head,
               uint32_t element) const;
